@@ -45,10 +45,10 @@ export class Pulse {
     return this.#frames <= LIMITS.tunnelFramesPerSecondMax;
   }
 
-  /** A ping carries the time at which it left, so that the pong alone tells the round trip. */
+  /** A ping carries the time at which it left; only the answer to the last one tells anything. */
   pong(payload: Buffer, nowMs: number): void {
-    const tookMs = nowMs - payload.readDoubleBE(0);
-    if (!(tookMs >= 0 && tookMs < LIMITS.deadAfterMs)) return;
+    if (payload.readDoubleBE(0) !== this.#pingAtMs) return;
+    const tookMs = nowMs - this.#pingAtMs;
     this.roundTripMs = Math.min(this.roundTripMs ?? tookMs, tookMs);
   }
 

@@ -37,7 +37,7 @@ export class Stream implements Link, Sender {
   waiting = false;
   /** Called once when the stream is over, however it ended; for who counts streams. */
   over: (() => void) | undefined = undefined;
-  /** Delivered and not yet taken. */
+  /** Delivered and not yet taken, while the stream is open. */
   heldBytes = 0;
   /** Since when the listener has bytes and has taken none; for choosing the stalest. */
   takenAtMs: number;
@@ -260,6 +260,7 @@ export class Stream implements Link, Sender {
     this.events = SILENT;
     this.#queue = [];
     this.#queueBytes = 0;
+    this.heldBytes = 0;
     this.#host.heldBytes -= this.#heldCost;
     this.#host.growthBytesLeft += this.#windowBytes - LIMITS.windowBytesStart;
     if (!this.#endReceived) this.#host.lateBytesLeft += this.#creditGiven;

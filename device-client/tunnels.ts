@@ -1,0 +1,172 @@
+// Holds a device's two tunnels: dials, waits, dials again, for as long as the device runs. A relay
+// that drains is left for another connection first; its running streams finish on the old one.
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { HelloError } from '../relay/protocol/hello-messages.ts';
+import type { SigningKey } from '../relay/protocol/key.ts';
+import type { OpenHeader } from '../relay/protocol/open.ts';
+import type { Session, SessionEnd } from '../relay/protocol/session.ts';
+import type { Stream } from '../relay/protocol/stream.ts';
+import { CLOSE } from '../relay/protocol/wire.ts';
+import { BackOff } from './back-off.ts';
+import { dialTunnel, type RelayAddress, type Tunnel } from './tunnel.ts';
+
+export interface TunnelsOptions {
+  readonly relay: RelayAddress;
+  readonly deviceKey: SigningKey;
+  readonly instance: string;
+  readonly software: string;
+  readonly log: Logger;
+  readonly accept: (stream: Stream, header: OpenHeader) => void;
+  /** The first tunnel has come up, or the last one is gone; `why` is for a person. */
+  readonly changed: (connected: boolean, why: string) => void;
+}
+
+const SLOTS = [0, 1] as const;
+/** A drained tunnel may take its time to finish; the next one must be there before it is gone. */
+const DRAIN_JITTER_MS = 500;
+/** Running streams may finish when the device is stopped. */
+const STOP_TIMEOUT_MS = 10_000;
+
+/** What a tunnel came to: it ended, or the relay told us to leave it. */
+type Outcome = { readonly kind: 'ended'; readonly end: SessionEnd } | { readonly kind: 'drained' };
+
+export class Tunnels {
+  readonly #options: TunnelsOptions;
+  readonly #sessions = new Set<Session>();
+  readonly #stopped = new AbortController();
+  /** The end of the first attempt. */
+  readonly #first = Promise.withResolvers<void>();
+  #everConnected = false;
+  /** Another copy of this key has taken over: connecting again would only take it back and forth. */
+  superseded = false;
+
+  constructor(options: TunnelsOptions) {
+    this.#options = options;
+  }
+
+  get sessions(): ReadonlySet<Session> {
+    return this.#sessions;
+  }
+
+  /**
+   * Starts both tunnels. Resolves when the first attempt is over, be it up or not, since a relay that
+   * is away is waited for. Rejects with HelloError when the relay refuses this device, or is not the
+   * vendor's: that only a person can change.
+   */
+  start(): Promise<void> {
+    for (const slot of SLOTS) void this.#keep(slot);
+    return this.#first.promise;
+  }
+
+  /** Lets running streams finish, for a while, and closes the tunnels. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    for (const session of this.#sessions) session.drain(STOP_TIMEOUT_MS);
+    const deadline = performance.now() + STOP_TIMEOUT_MS;
+    while (performance.now() < deadline && this.#busy()) await delay(50);
+    for (const session of [...this.#sessions]) session.close(CLOSE.done, 'done: the device stops');
+  }
+
+  #busy(): boolean {
+    return [...this.#sessions].some((session) => session.streamCount > 0);
+  }
+
+  async #keep(slot: 0 | 1): Promise<void> {
+    const { log } = this.#options;
+    const backOff = new BackOff();
+    const { signal } = this.#stopped;
+    while (!signal.aborted && !this.superseded) {
+      const startedAtMs = performance.now();
+      const outcome = await this.#hold(slot);
+      if (signal.aborted || outcome === 'fatal') return;
+      backOff.lived(performance.now() - startedAtMs);
+      const waitMs = outcome === 'drained' ? Math.random() * DRAIN_JITTER_MS : backOff.next();
+      if (this.superseded) break;
+      log.info({ slot, waitMs: Math.round(waitMs) }, 'tunnel: connecting again');
+      await delay(waitMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** One tunnel, from dialling to its end. */
+  async #hold(slot: 0 | 1): Promise<'ended' | 'drained' | 'fatal'> {
+    const { log } = this.#options;
+    const over = Promise.withResolvers<Outcome>();
+    try {
+      const tunnel = await this.#dial(slot, over.resolve);
+      this.#everConnected = true;
+      this.#options.changed(true, '');
+      this.#first.resolve();
+      log.info({ slot, epoch: tunnel.welcome.epoch, names: tunnel.welcome.names }, 'tunnel: up');
+    } catch (error) {
+      return this.#refused(slot, error);
+    }
+    const outcome = await over.promise;
+    if (outcome.kind === 'drained') {
+      log.info({ slot }, 'tunnel: the relay is about to stop, connecting elsewhere');
+      return 'drained';
+    }
+    this.#ended(slot, outcome.end);
+    return 'ended';
+  }
+
+  async #dial(slot: 0 | 1, over: (outcome: Outcome) => void): Promise<Tunnel> {
+    const { relay, deviceKey, instance, software, accept } = this.#options;
+    const tunnel: Tunnel = await dialTunnel({
+      relay,
+      deviceKey,
+      instance,
+      slot,
+      software,
+      accept,
+      drained: () => over({ kind: 'drained' }),
+      faulted: (error) => this.#options.log.error({ err: error }, 'a stream failed'),
+      ended: (end) => {
+        this.#forgetEnded();
+        over({ kind: 'ended', end });
+      },
+    });
+    this.#sessions.add(tunnel.session);
+    this.#forgetEnded();
+    return tunnel;
+  }
+
+  #forgetEnded(): void {
+    for (const session of this.#sessions) if (session.ended) this.#sessions.delete(session);
+    if (this.#sessions.size === 0) this.#options.changed(false, 'No tunnel to the relay is up.');
+  }
+
+  #refused(slot: 0 | 1, error: unknown): 'ended' | 'fatal' {
+    const { log } = this.#options;
+    if (!(error instanceof HelloError)) throw error;
+    log.warn({ slot, code: error.code }, error.message);
+    if (this.#everConnected || !isVerdict(error.code)) {
+      if (!this.#everConnected) this.#options.changed(false, error.message);
+      this.#first.resolve();
+      return 'ended';
+    }
+    this.#first.reject(error);
+    return 'fatal';
+  }
+
+  #ended(slot: 0 | 1, end: SessionEnd): void {
+    const { log } = this.#options;
+    if (end.code !== CLOSE.superseded) {
+      log.warn({ slot, ...end }, 'tunnel: ended');
+      return;
+    }
+    if (this.superseded) return;
+    this.superseded = true;
+    const why =
+      'Another device has connected with a copy of this key, and the relay serves that one now. ' +
+      'If that is not yours, ask the vendor to revoke the key; else start this device again.';
+    log.error({ slot }, why);
+    this.#options.changed(false, why);
+  }
+}
+
+/** The relay has judged, or was judged: waiting alone will not change it. */
+function isVerdict(code: string): boolean {
+  const temporary = ['ERR_HELLO_TIMEOUT', 'ERR_HELLO_EXPIRED', 'ERR_HELLO_CLOSED'];
+  return code.startsWith('ERR_HELLO_') && !temporary.includes(code);
+}

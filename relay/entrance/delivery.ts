@@ -1,0 +1,189 @@
+// The response side of an HTTP/1.1 visit: what the workspace answers is written to the visitor in
+// canonical form, each piece in the turn in which it came, in as few writes as possible.
+import type { TLSSocket } from 'node:tls';
+import { CRLF, chunkHead, LAST_CHUNK, writeTrailers } from './body.ts';
+import { ENTRANCE_LIMITS } from './limits.ts';
+import { type PageContext, type Problem, problemPage } from './pages.ts';
+import type { EntranceRequest } from './request.ts';
+import { type EntranceResponse, writeResponseHead } from './response.ts';
+import type { ResponseEvents } from './workspace.ts';
+
+/** What the visit wants to know. */
+export interface DeliveryOwner {
+  /** Whether the connection must end with this response. */
+  mustClose(): boolean;
+  /** A 101 was passed on: from now on the connection is a pipe. */
+  switched(): void;
+  /** The whole response is on its way. */
+  responded(): void;
+  /** There is no (whole) response; `untouched`: the workspace has said nothing. */
+  failed(problem: Problem, untouched: boolean): void;
+  /** The workspace takes request bytes again. */
+  requestDrain(): void;
+}
+
+/** Pieces up to this size are joined: one copy costs less than one more TLS record. */
+const JOIN_BYTES_MAX = 16_384;
+
+export class Delivery implements ResponseEvents {
+  status = 0;
+  bytes = 0;
+  /** A final head was written: an error can no longer be told, only shown by breaking off. */
+  headSent = false;
+  /** The response said that the connection closes after it. */
+  closing = false;
+  readonly #socket: TLSSocket;
+  readonly #owner: DeliveryOwner;
+  #request: EntranceRequest | undefined;
+  #chunked = false;
+  #trailers: readonly string[] = [];
+  #stalled = false;
+  #out: (Buffer | string)[] = [];
+  #outBytes = 0;
+
+  constructor(socket: TLSSocket, owner: DeliveryOwner) {
+    this.#socket = socket;
+    this.#owner = owner;
+  }
+
+  /** Begins the answer to a request; `undefined` when its head could not be read. */
+  start(request: EntranceRequest | undefined): void {
+    this.#request = request;
+    this.status = 0;
+    this.bytes = 0;
+    this.headSent = false;
+    this.#chunked = false;
+    this.#trailers = [];
+  }
+
+  interim(response: EntranceResponse): void {
+    const request = this.#request;
+    if (request === undefined || request.version === '1.0') return;
+    if (response.status === 100 && !request.expectContinue) return;
+    this.#push(writeResponseHead(response, { close: false }));
+  }
+
+  head(response: EntranceResponse): void {
+    const old = this.#request?.version === '1.0';
+    const { body } = response;
+    this.#chunked = body.kind === 'chunked' && !old;
+    const untilClose = body.kind === 'close' || (body.kind === 'chunked' && old);
+    this.closing = !response.switched && (untilClose || this.#owner.mustClose());
+    const written = untilClose ? { ...response, body: { kind: 'close' as const } } : response;
+    this.status = response.status;
+    this.headSent = true;
+    this.#push(writeResponseHead(written, { close: this.closing }));
+    if (response.switched) this.#owner.switched();
+  }
+
+  bodyBytes(bytes: Buffer): void {
+    this.bytes += bytes.length;
+    if (!this.#chunked) return this.#push(bytes);
+    this.#push(chunkHead(bytes.length));
+    this.#push(bytes);
+    this.#push(CRLF);
+  }
+
+  bodyTrailers(fields: readonly string[]): void {
+    this.#trailers = fields;
+  }
+
+  complete(): void {
+    if (this.#chunked) {
+      this.#push(this.#trailers.length === 0 ? LAST_CHUNK : writeTrailers(this.#trailers));
+    }
+    this.flush();
+    this.#owner.responded();
+  }
+
+  pipeEnd(): void {
+    this.flush();
+    this.#socket.end();
+  }
+
+  failed(problem: Problem, untouched: boolean): void {
+    this.#owner.failed(problem, untouched);
+  }
+
+  drain(): void {
+    this.#owner.requestDrain();
+  }
+
+  /** Writes a page of our own as the whole response. */
+  page(problem: Problem, close: boolean, context: PageContext): void {
+    const page = problemPage(problem, context);
+    this.status = page.status;
+    this.headSent = true;
+    this.closing = close;
+    const head = {
+      status: page.status,
+      reason: '',
+      fields: page.fields,
+      // Its length is among the fields, also for HEAD.
+      body: { kind: 'none' as const },
+      interim: false,
+      switched: false,
+      keepAlive: !close,
+    };
+    this.#push(writeResponseHead(head, { close }));
+    this.#chunked = false;
+    if (this.#request?.method !== 'HEAD') this.bodyBytes(page.body);
+    this.flush();
+  }
+
+  /** Hands what was pushed to the socket. False: it has enough for now. */
+  flush(): boolean {
+    const out = this.#out;
+    const socket = this.#socket;
+    if (out.length > 0) {
+      this.#out = [];
+      const bytes = this.#outBytes;
+      this.#outBytes = 0;
+      if (out.length === 1) write(socket, out[0] ?? '');
+      else if (bytes <= JOIN_BYTES_MAX) socket.write(join(out, bytes));
+      else writeAll(socket, out);
+    }
+    if (!socket.writableNeedDrain) return true;
+    if (!this.#stalled) {
+      this.#stalled = true;
+      // Node's socket timeout counts from the last progress of a write that is under way.
+      socket.setTimeout(ENTRANCE_LIMITS.writeStallMs);
+    }
+    return false;
+  }
+
+  /** The socket has taken everything. */
+  drained(): void {
+    if (!this.#stalled) return;
+    this.#stalled = false;
+    this.#socket.setTimeout(0);
+  }
+
+  #push(piece: Buffer | string): void {
+    if (piece.length === 0) return;
+    this.#out.push(piece);
+    this.#outBytes += piece.length;
+  }
+}
+
+function write(socket: TLSSocket, piece: Buffer | string): void {
+  if (typeof piece === 'string') socket.write(piece, 'latin1');
+  else socket.write(piece);
+}
+
+function writeAll(socket: TLSSocket, pieces: readonly (Buffer | string)[]): void {
+  socket.cork();
+  for (const piece of pieces) write(socket, piece);
+  socket.uncork();
+}
+
+function join(pieces: readonly (Buffer | string)[], bytes: number): Buffer {
+  const whole = Buffer.allocUnsafe(bytes);
+  let offset = 0;
+  for (const piece of pieces) {
+    if (typeof piece === 'string') whole.write(piece, offset, 'latin1');
+    else piece.copy(whole, offset);
+    offset += piece.length;
+  }
+  return whole;
+}

@@ -1,0 +1,112 @@
+// The entrance: where visitors arrive. TLS by the listener, then one visit per connection, of the
+// kind that ALPN chose. The relay and, on its LAN, a device run this same code; how a workspace is
+// reached and which certificate a name has are handed in.
+import type { SecureContext, TLSSocket } from 'node:tls';
+import type { Hostname } from '../../dns/name.ts';
+import type { Journal } from './journal.ts';
+import type { Reach } from './reach.ts';
+import { Sweep } from './sweep.ts';
+import { listenTls, type Protocol, type TlsListener } from './tls.ts';
+import { Visit, type VisitParts } from './visit.ts';
+import type { Visitor } from './visitor.ts';
+
+export interface EntranceOptions {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  readonly via: 'relay' | 'lan';
+  /** The certificate for a hostname; undefined: nobody here has that name. */
+  readonly choose: (
+    hostname: Hostname,
+  ) => SecureContext | undefined | Promise<SecureContext | undefined>;
+  /** For visitors who send no name. */
+  readonly fallback: SecureContext;
+  readonly reach: Reach;
+  readonly journal: Journal;
+  /** Connections to this hostname are no visits: `take` gets them, with HTTP/1.1. */
+  readonly service?: { readonly hostname: Hostname; readonly take: (socket: TLSSocket) => void };
+  readonly connectionsPerAddress?: number;
+}
+
+/** A visit of either protocol. */
+export interface AnyVisit {
+  stop(): void;
+  cut(): void;
+}
+
+export class Entrance {
+  readonly #options: EntranceOptions;
+  readonly #visits = new Set<AnyVisit>();
+  readonly #sweep = new Sweep();
+  readonly #parts: VisitParts;
+  #listener: TlsListener | undefined;
+  #stopping = false;
+
+  constructor(options: EntranceOptions) {
+    this.#options = options;
+    this.#parts = {
+      reach: options.reach,
+      journal: options.journal,
+      sweep: this.#sweep,
+      stopping: () => this.#stopping,
+      over: (visit) => this.#visits.delete(visit),
+    };
+  }
+
+  /** Resolves with the port. Rejects with ListenError. */
+  async listen(): Promise<number> {
+    const { host, port, choose, fallback, journal, service, connectionsPerAddress } = this.#options;
+    this.#listener = await listenTls({
+      host,
+      port,
+      choose,
+      fallback,
+      journal,
+      sweep: this.#sweep,
+      offers: () => ONLY_HTTP1,
+      accept: (socket, hostname) => this.#accept(socket, hostname),
+      ...(connectionsPerAddress === undefined
+        ? {}
+        : { limits: { connectionsPerAddressMax: connectionsPerAddress } }),
+    });
+    return this.#listener.port;
+  }
+
+  get visitCount(): number {
+    return this.#visits.size;
+  }
+
+  /** Takes no new connections; each visit ends with the request that is under way. */
+  stop(): void {
+    this.#stopping = true;
+    this.#listener?.close();
+    for (const visit of [...this.#visits]) visit.stop();
+  }
+
+  /** Cuts the visits that are left. */
+  stopVisits(): void {
+    for (const visit of [...this.#visits]) visit.cut();
+  }
+
+  /** Ends everything at once, also the connections that a service took. */
+  close(): void {
+    this.stopVisits();
+    this.#listener?.destroy();
+    this.#sweep.stop();
+  }
+
+  #accept(socket: TLSSocket, hostname: Hostname | undefined): void {
+    const { service, via } = this.#options;
+    if (service !== undefined && hostname === service.hostname) return service.take(socket);
+    const visitor: Visitor = {
+      address: socket.remoteAddress ?? '',
+      port: socket.remotePort ?? 0,
+      hostname: hostname ?? '',
+      trust: 0,
+      via,
+    };
+    this.#visits.add(new Visit(socket, visitor, this.#parts));
+  }
+}
+
+const ONLY_HTTP1: readonly Protocol[] = ['http/1.1'];

@@ -1,0 +1,160 @@
+// Who is connected: the tunnels of each device, and which one takes the next visitor. A device key
+// has one living instance; a newer one supersedes it with a higher epoch, so "name in use" does not
+// exist and two copies of a key never answer side by side.
+import type { Logger } from 'pino';
+import type { Session } from './protocol/session.ts';
+import { CLOSE } from './protocol/wire.ts';
+
+export interface Tunnel {
+  readonly thumbprint: string;
+  /** Random per process of the device. */
+  readonly instance: string;
+  readonly slot: 0 | 1;
+  readonly epoch: number;
+  readonly session: Session;
+}
+
+/** What the relay remembers of a device while it runs. */
+interface Presence {
+  readonly instance: string;
+  readonly epoch: number;
+  readonly tunnels: Set<Tunnel>;
+  /** Epoch milliseconds at which the last tunnel ended. */
+  awaySinceMs: number | undefined;
+}
+
+export interface TunnelsOptions {
+  readonly log: Logger;
+  /** The next epoch of a device key, stored before it resolves. */
+  readonly nextEpoch: (thumbprint: string) => Promise<number>;
+  /** A device has come or gone. */
+  readonly changed: (thumbprint: string, connected: boolean) => void;
+}
+
+export class Tunnels {
+  readonly #options: TunnelsOptions;
+  readonly #presences = new Map<string, Presence>();
+  /** One change of epoch at a time per device. */
+  readonly #claims = new Map<string, Promise<number>>();
+
+  constructor(options: TunnelsOptions) {
+    this.#options = options;
+  }
+
+  /** Devices with at least one tunnel, and tunnels. */
+  get counts(): { readonly devices: number; readonly tunnels: number; readonly streams: number } {
+    let devices = 0;
+    let tunnels = 0;
+    let streams = 0;
+    for (const presence of this.#presences.values()) {
+      if (presence.tunnels.size > 0) devices += 1;
+      tunnels += presence.tunnels.size;
+      for (const { session } of presence.tunnels) streams += session.streamCount;
+    }
+    return { devices, tunnels, streams };
+  }
+
+  /**
+   * The epoch of a device's instance. A new instance gets a higher one, and the tunnels of the old
+   * one are closed. Instances that ask at the same time are judged one after the other.
+   */
+  claim(thumbprint: string, instance: string): Promise<number> {
+    const before = this.#claims.get(thumbprint) ?? Promise.resolve(0);
+    const claim = before.then(
+      () => this.#claim(thumbprint, instance),
+      () => this.#claim(thumbprint, instance),
+    );
+    this.#claims.set(thumbprint, claim);
+    const done = (): void => {
+      if (this.#claims.get(thumbprint) === claim) this.#claims.delete(thumbprint);
+    };
+    claim.then(done, done);
+    return claim;
+  }
+
+  /** Takes up a tunnel. False: a newer instance has come meanwhile. */
+  add(tunnel: Tunnel): boolean {
+    const presence = this.#presences.get(tunnel.thumbprint);
+    if (presence === undefined || presence.epoch !== tunnel.epoch) return false;
+    for (const older of [...presence.tunnels]) {
+      // A draining tunnel is left to finish; any other in the same slot is dead and doesn't know.
+      if (older.slot !== tunnel.slot || older.session.draining) continue;
+      presence.tunnels.delete(older);
+      older.session.close(CLOSE.done, 'done: replaced by a newer tunnel of the same device');
+    }
+    presence.tunnels.add(tunnel);
+    presence.awaySinceMs = undefined;
+    this.#options.changed(tunnel.thumbprint, true);
+    return true;
+  }
+
+  remove(tunnel: Tunnel): void {
+    const presence = this.#presences.get(tunnel.thumbprint);
+    if (presence?.tunnels.delete(tunnel) !== true || presence.tunnels.size > 0) return;
+    presence.awaySinceMs = Date.now();
+    this.#options.changed(tunnel.thumbprint, false);
+  }
+
+  /** The tunnel with the fewest streams that takes new ones. */
+  pick(thumbprint: string): Session | undefined {
+    const presence = this.#presences.get(thumbprint);
+    if (presence === undefined) return undefined;
+    let best: Session | undefined;
+    for (const { session } of presence.tunnels) {
+      if (session.draining || session.ended) continue;
+      if (best === undefined || session.streamCount < best.streamCount) best = session;
+    }
+    return best;
+  }
+
+  /** The devices that have a tunnel. */
+  connected(): readonly string[] {
+    return [...this.#presences].filter(([, { tunnels }]) => tunnels.size > 0).map(([key]) => key);
+  }
+
+  /** When the device's last tunnel ended, as far as this process knows. */
+  awaySinceMs(thumbprint: string): number | undefined {
+    return this.#presences.get(thumbprint)?.awaySinceMs;
+  }
+
+  /** Closes all tunnels of a device whose key was revoked. */
+  expel(thumbprint: string): void {
+    const presence = this.#presences.get(thumbprint);
+    this.#presences.delete(thumbprint);
+    for (const { session } of presence?.tunnels ?? []) {
+      session.close(CLOSE.revoked, 'revoked: this device key is no longer enrolled');
+    }
+  }
+
+  /** Asks all devices to connect elsewhere. */
+  drain(ms: number): void {
+    for (const { session } of this.#all()) session.drain(ms);
+  }
+
+  close(code: number, reason: string): void {
+    for (const { session } of this.#all()) session.close(code, reason);
+  }
+
+  #all(): readonly Tunnel[] {
+    return [...this.#presences.values()].flatMap((presence) => [...presence.tunnels]);
+  }
+
+  async #claim(thumbprint: string, instance: string): Promise<number> {
+    const old = this.#presences.get(thumbprint);
+    if (old?.instance === instance) return old.epoch;
+    const epoch = Math.max(await this.#options.nextEpoch(thumbprint), (old?.epoch ?? 0) + 1);
+    const awaySinceMs = old?.awaySinceMs ?? Date.now();
+    this.#presences.set(thumbprint, { instance, epoch, tunnels: new Set(), awaySinceMs });
+    if (old !== undefined && old.tunnels.size > 0) {
+      this.#options.log.warn(
+        { device: thumbprint, epoch },
+        'Another instance of this device key has taken over. If the owner did not restart or ' +
+          'replace the device, its key was copied.',
+      );
+    }
+    for (const { session } of old?.tunnels ?? []) {
+      session.close(CLOSE.superseded, 'superseded: another instance of this key has connected');
+    }
+    return epoch;
+  }
+}

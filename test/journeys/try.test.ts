@@ -1,0 +1,236 @@
+// The promise: one command, and a whole vendor with one device serves on this machine.
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fetch } from 'undici';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { readyLine, runs, startTrial, type Trial, visit } from '../world/trial.ts';
+
+const folders: string[] = [];
+const trials = new Set<Trial>();
+
+function directory(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'waygate-try-'));
+  folders.push(folder);
+  return folder;
+}
+
+function start(folder: string, ...args: readonly string[]): Trial {
+  const trial = startTrial(folder, ...args);
+  trials.add(trial);
+  return trial;
+}
+
+async function listening(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  return typeof address === 'object' ? (address?.port ?? 0) : 0;
+}
+
+async function until(true_: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await true_())) await pause(20);
+}
+
+afterEach(async () => {
+  for (const { child, ended } of trials) {
+    child.kill('SIGTERM');
+    await ended;
+  }
+  trials.clear();
+});
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true });
+});
+
+describe('waygate try', { timeout: 60_000 }, () => {
+  it('serves a sample workspace, tells a script all about it in one line, and stops', async () => {
+    const folder = directory();
+    const trial = start(folder, '--port', '0', '--json');
+    const ready = await readyLine(trial);
+    const { relay, device } = ready;
+    const url = `https://hello.demo.vendor.localhost:${relay.port}/`;
+    expect(ready).toEqual({
+      event: 'ready',
+      ca: expect.stringContaining(folder),
+      zone: 'vendor.localhost',
+      workspaces: { hello: url },
+      relay: {
+        address: '127.0.0.1',
+        port: expect.any(Number),
+        pid: expect.any(Number),
+        metrics: expect.any(String),
+      },
+      device: { pid: expect.any(Number), metrics: expect.any(String) },
+    });
+    const page = await visit(url, ready);
+    expect([page.status, page.type]).toEqual([200, 'text/html; charset=utf-8']);
+    const arrived = JSON.parse((await visit(`${url}headers`, ready)).body);
+    expect(arrived).toMatchObject({
+      trust: '0',
+      via: 'relay',
+      address: '127.0.0.1',
+      headers: { host: `hello.demo.vendor.localhost:${relay.port}` },
+    });
+    for (const { metrics } of [relay, device]) {
+      expect(await (await fetch(metrics)).text()).toContain('process_cpu_seconds_total');
+    }
+    trial.child.kill('SIGTERM');
+    expect(await trial.ended).toBe(0);
+    expect([runs(relay.pid), runs(device.pid)]).toEqual([false, false]);
+    expect(trial.stdout().split('\n')).toHaveLength(2);
+  });
+
+  it('tells a person what is ready and where the CA is, on stdout', async () => {
+    const folder = directory();
+    const trial = start(folder, '--port', '0', '--zone', 'attic.localhost');
+    await trial.said(/Ctrl-C stops everything/);
+    const [ready = '', ca = '', rest] = trial.stdout().split('\n');
+    expect(ready).toMatch(/^ready https:\/\/hello\.demo\.attic\.localhost:\d+\/$/);
+    expect(ca).toMatch(/^ca \/.*\.pem$/);
+    expect(rest).toBe('');
+    expect(readFileSync(ca.slice(3), 'utf8')).toContain('BEGIN CERTIFICATE');
+    expect(trial.stderr()).toContain(`curl --cacert ${ca.slice(3)} ${ready.slice(6)}`);
+    trial.child.kill('SIGINT');
+    expect(await trial.ended).toBe(0);
+  });
+
+  it('stops while it starts', async () => {
+    const trial = start(directory(), '--port', '0');
+    await trial.said(/files:/);
+    trial.child.kill('SIGINT');
+    expect(await trial.ended).toBe(0);
+    expect(trial.stdout()).toBe('');
+  });
+
+  it('is the same vendor and the same device at the next start, also after a crash', async () => {
+    const folder = directory();
+    const state = () =>
+      ['device.key', 'relay/vendor.key'].map((file) => readFileSync(join(folder, file), 'utf8'));
+    const first = start(folder, '--port', '0', '--json');
+    const { ca, relay, device } = await readyLine(first);
+    const before = [readFileSync(ca, 'utf8'), ...state()];
+    first.child.kill('SIGKILL');
+    await until(() => !runs(relay.pid) && !runs(device.pid));
+    const second = await readyLine(start(folder, '--port', '0', '--json'));
+    expect([readFileSync(second.ca, 'utf8'), ...state()]).toEqual(before);
+  });
+
+  it('gives the name to a new key when the old one was thrown away', async () => {
+    const folder = directory();
+    const first = start(folder, '--port', '0', '--json');
+    await readyLine(first);
+    first.child.kill('SIGTERM');
+    await first.ended;
+    rmSync(join(folder, 'device.key'));
+    const ready = await readyLine(start(folder, '--port', '0', '--json'));
+    expect((await visit(ready.workspaces['hello'] ?? '', ready)).status).toBe(200);
+  });
+
+  it('leaves no process behind when it is killed', async () => {
+    const trial = start(directory(), '--port', '0', '--json');
+    const { relay, device } = await readyLine(trial);
+    trial.child.kill('SIGKILL');
+    expect(await trial.ended).toBe('SIGKILL');
+    await until(() => !runs(relay.pid) && !runs(device.pid));
+  });
+
+  it('starts a relay that died again within a second', async () => {
+    const trial = start(directory(), '--port', '0', '--json');
+    const ready = await readyLine(trial);
+    const url = ready.workspaces['hello'] ?? '';
+    const killedAtMs = performance.now();
+    process.kill(ready.relay.pid, 'SIGKILL');
+    const [, pid] = await trial.said(
+      /relay: process \d+ is gone \(SIGKILL\); started again as process (\d+)/,
+    );
+    expect(performance.now() - killedAtMs).toBeLessThan(1_000);
+    expect(Number(pid)).not.toBe(ready.relay.pid);
+    await until(() =>
+      visit(url, ready).then(
+        ({ status }) => status === 200,
+        () => false,
+      ),
+    );
+    trial.child.kill('SIGTERM');
+    expect(await trial.ended).toBe(0);
+    expect(runs(Number(pid))).toBe(false);
+  });
+
+  it('lets a device that died stay away, and goes on', async () => {
+    const trial = start(directory(), '--port', '0', '--json');
+    const ready = await readyLine(trial);
+    process.kill(ready.device.pid, 'SIGKILL');
+    await trial.said(/device: process \d+ is gone \(SIGKILL\) and stays away/);
+    const url = ready.workspaces['hello'] ?? '';
+    await until(async () => (await visit(url, ready)).status === 503);
+    expect(trial.child.exitCode).toBeNull();
+  });
+
+  it('publishes what it is given, and does not wait for what is down', async () => {
+    const server = createHttpServer((_, response) => response.end('mine'));
+    const silent = createServer();
+    const [port, silentPort] = [await listening(server), await listening(silent)];
+    const gone = createServer();
+    const gonePort = await listening(gone);
+    gone.close();
+    const trial = start(
+      directory(),
+      ...['--port', '0', '--json'],
+      ...['--workspace', `mine=http://127.0.0.1:${port}`],
+      ...['--workspace', `gone=http://127.0.0.1:${gonePort}`],
+      ...['--workspace', `silent=http://127.0.0.1:${silentPort}`],
+    );
+    const ready = await readyLine(trial);
+    expect(Object.keys(ready.workspaces).toSorted()).toEqual(['gone', 'mine', 'silent']);
+    expect((await visit(ready.workspaces['mine'] ?? '', ready)).body).toBe('mine');
+    expect((await visit(ready.workspaces['gone'] ?? '', ready)).status).toBe(502);
+    expect(trial.stderr()).toContain('mine: answers (status 200)');
+    expect(trial.stderr()).toMatch(/gone: http:\S+ does not serve: nothing listens there\./);
+    expect(trial.stderr()).toMatch(/silent: http:\S+ does not serve: no answer within 5 s\./);
+    server.close();
+    silent.close();
+  });
+
+  it('refuses a directory that another one uses', async () => {
+    const folder = directory();
+    const first = start(folder, '--port', '0', '--json');
+    await readyLine(first);
+    const second = start(folder, '--port', '0', '--json');
+    expect(await second.ended).toBe(1);
+    expect(second.stdout()).toBe('');
+    expect(second.stderr()).toBe(
+      `Another "waygate try" (process ${first.child.pid}) uses ${folder}. ` +
+        'Stop it, or give this one another --dir and --port.\n',
+    );
+  });
+
+  it('refuses a port that is in use', async () => {
+    const other = createServer();
+    const port = await listening(other);
+    const trial = start(directory(), '--port', String(port));
+    expect(await trial.ended).toBe(1);
+    expect(trial.stdout()).toBe('');
+    expect(trial.stderr()).toContain(
+      `Port ${port} is in use: another program listens on 127.0.0.1`,
+    );
+    expect(trial.stderr().trim().split('\n')).toHaveLength(1);
+    other.close();
+  });
+
+  it('refuses a damaged key, and leaves it as it is', async () => {
+    const folder = directory();
+    writeFileSync(join(folder, 'device.key'), 'no key', { mode: 0o600 });
+    const trial = start(folder, '--port', '0');
+    expect(await trial.ended).toBe(1);
+    expect(trial.stderr()).toContain(
+      `The key file ${join(folder, 'device.key')} holds no readable`,
+    );
+    expect(trial.stderr()).not.toContain('    at ');
+    expect(readFileSync(join(folder, 'device.key'), 'utf8')).toBe('no key');
+  });
+});

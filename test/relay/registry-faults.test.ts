@@ -1,0 +1,275 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, mkdtemp, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import type { Registry } from '../../relay/registry.ts';
+import { DATABASE_LIMITS } from '../../relay/registry-database.ts';
+import {
+  deviceKey,
+  deviceName,
+  enrollMany,
+  makeWorld,
+  type World,
+  worldIn,
+} from './registry-fixture.ts';
+
+const alice = deviceName('alice');
+const bob = deviceName('bob');
+const actor = 'test';
+
+function child(...args: string[]) {
+  const script = new URL('./registry-child.ts', import.meta.url).pathname;
+  return spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+async function output(process: ReturnType<typeof child>): Promise<string> {
+  let text = '';
+  process.stdout.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  await once(process, 'close');
+  return text;
+}
+
+function errors(world: World): unknown[] {
+  return world.lines.filter(({ level }) => level === 50).map(({ err }) => Object(err).code);
+}
+
+async function wellAgain(registry: Registry): Promise<void> {
+  await vi.waitFor(() => expect(registry.fault).toBeUndefined(), { timeout: 5_000 });
+}
+
+test('R-1 of 100 devices in four processes that claim one name, exactly one gets it', async () => {
+  const world = await makeWorld();
+  const keys = Array.from({ length: 100 }, () => deviceKey().text);
+  const outputs = await Promise.all(
+    [0, 25, 50, 75].map((at) => output(child('race', world.file, ...keys.slice(at, at + 25)))),
+  );
+  const outcomes = outputs.flatMap((text) => text.split('\n'));
+  expect(outcomes).toHaveLength(100);
+  const [winner, ...others] = outcomes.filter((outcome) => outcome !== 'ERR_NAME_TAKEN');
+  expect(others).toEqual([]);
+  const registry = await world.open();
+  expect(winner).toBe(`${registry.snapshot.deviceOf(alice)?.thumbprint} enrolled`);
+}, 30_000);
+
+test('F-23 kill -9 at any moment loses nothing that was acknowledged', async () => {
+  const world = await makeWorld();
+  const acknowledged = new Set<string>();
+  const round = async (prefix: string): Promise<void> => {
+    const victim = child('flood', world.file, prefix);
+    const text = output(victim);
+    await once(victim.stdout, 'data');
+    // A random moment is what is wanted here, not an event.
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 60));
+    victim.kill('SIGKILL');
+    for (const name of (await text).split('\n').slice(0, -1)) acknowledged.add(name);
+  };
+  for (let at = 0; at < 20; at += 2) await Promise.all([round(`n${at}`), round(`n${at + 1}`)]);
+  const registry = await world.open();
+  const names = new Set<string>(registry.snapshot.names());
+  expect([...acknowledged].filter((name) => !names.has(name))).toEqual([]);
+  // Of each victim, the one deed that was on its way may have been done.
+  expect(names.size - acknowledged.size).toBeLessThanOrEqual(20);
+  await registry.close();
+  const database = new DatabaseSync(world.file);
+  expect(database.prepare('pragma integrity_check').all()).toEqual([{ integrity_check: 'ok' }]);
+  const [{ enrolled } = {}] = database
+    .prepare("select count(*) as enrolled from history where what = 'enrolled'")
+    .all();
+  expect(enrolled).toBe(names.size);
+  database.close();
+}, 60_000);
+
+describe('the last good snapshot goes on serving', () => {
+  test('F-6 while another program holds the file locked', async () => {
+    const world = await makeWorld();
+    const registry = await world.open();
+    const key = deviceKey();
+    await registry.enroll({ name: alice, deviceKey: key, actor });
+    const first = await registry.nextEpoch(key.thumbprint);
+    const locker = new DatabaseSync(world.file);
+    locker.exec('begin immediate');
+    const startedMs = performance.now();
+    const waiting = registry.enroll({ name: bob, deviceKey: key, actor });
+    await expect(waiting).rejects.toMatchObject({ code: 'ERR_REGISTRY_BUSY' });
+    expect(performance.now() - startedMs).toBeGreaterThan(DATABASE_LIMITS.lockWaitMs - 100);
+    expect(registry.snapshot.deviceOf(alice)?.thumbprint).toBe(key.thumbprint);
+    // Devices still come back, and their epochs still grow.
+    expect(await registry.nextEpoch(key.thumbprint)).toBe(first + 1);
+    locker.exec('rollback');
+    locker.close();
+    await wellAgain(registry);
+    expect(await registry.nextEpoch(key.thumbprint)).toBe(first + 2);
+    expect(await registry.enroll({ name: bob, deviceKey: key, actor })).toBe('enrolled');
+    expect(errors(world)).toEqual(['ERR_REGISTRY_BUSY']);
+  }, 20_000);
+
+  test('when the file is deleted, and nothing is acknowledged that would be lost', async () => {
+    const world = await makeWorld();
+    const registry = await world.open();
+    await registry.enroll({ name: alice, deviceKey: deviceKey(), actor });
+    await rename(world.file, `${world.file}.away`);
+    const lost = registry.enroll({ name: bob, deviceKey: deviceKey(), actor });
+    await expect(lost).rejects.toMatchObject({ code: 'ERR_REGISTRY_MISSING' });
+    for (let look = 0; look < 5; look += 1) await registry.poll();
+    expect(registry.snapshot.deviceOf(alice)).toBeDefined();
+    expect(registry.fault?.message).toContain('Put it back');
+    await rename(`${world.file}.away`, world.file);
+    await wellAgain(registry);
+    expect(await registry.enroll({ name: bob, deviceKey: deviceKey(), actor })).toBe('enrolled');
+    expect(errors(world)).toEqual(['ERR_REGISTRY_MISSING', 'ERR_REGISTRY_MISSING']);
+  });
+
+  test('F-11 when the file is damaged, until a backup is in its place', async () => {
+    const world = await makeWorld();
+    const registry = await world.open();
+    await enrollMany(registry, 'name', 30);
+    const backup = new DatabaseSync(world.file);
+    backup.exec(`vacuum into '${world.file}.backup'`);
+    backup.close();
+    await rm(`${world.file}-wal`);
+    await rm(`${world.file}-shm`);
+    await writeFile(`${world.file}.bad`, 'this is no database at all, '.repeat(1_000));
+    await rename(`${world.file}.bad`, world.file);
+    await registry.poll();
+    expect(registry.fault?.code).toBe('ERR_REGISTRY_DAMAGED');
+    expect(registry.snapshot.size).toBe(30);
+    for (let look = 0; look < 5; look += 1) await registry.poll();
+    expect(errors(world)).toEqual(['ERR_REGISTRY_DAMAGED']);
+    await rename(`${world.file}.backup`, world.file);
+    await wellAgain(registry);
+    expect(await registry.enroll({ name: bob, deviceKey: deviceKey(), actor })).toBe('enrolled');
+    expect(registry.snapshot.size).toBe(31);
+  });
+});
+
+describe('F-11 a registry that has shrunk without a reason is refused', () => {
+  test.each([
+    ['all of 3 names are gone', 3, 'delete from names', true],
+    ['21 of 100 names are gone', 100, 'delete from names where rowid <= 21', true],
+    ['20 of 100 names are gone', 100, 'delete from names where rowid <= 20', false],
+  ])('%s', async (_, count, sql, refused) => {
+    const world = await makeWorld();
+    const registry = await world.open();
+    await enrollMany(registry, 'name', count);
+    const before = registry.snapshot;
+    world.meddle(sql);
+    await registry.poll();
+    await registry.poll();
+    expect(registry.snapshot === before).toBe(refused);
+    expect(registry.fault?.code).toBe(refused ? 'ERR_REGISTRY_SHRUNK' : undefined);
+    expect(errors(world)).toEqual(refused ? ['ERR_REGISTRY_SHRUNK'] : []);
+    if (!refused) return;
+    const key = deviceKey();
+    const change = registry.enroll({ name: bob, deviceKey: key, actor });
+    await expect(change).rejects.toMatchObject({ code: 'ERR_REGISTRY_SHRUNK' });
+    // Devices that are known go on connecting.
+    const [known] = [...before.names()];
+    const thumbprint = before.deviceOf(known ?? bob)?.thumbprint ?? '';
+    expect(await registry.nextEpoch(thumbprint)).toBe(1);
+  });
+
+  test('an empty file in the place of the registry is refused, and the way back is open', async () => {
+    const world = await makeWorld();
+    const registry = await world.open();
+    await enrollMany(registry, 'name', 3);
+    await rename(world.file, `${world.file}.away`);
+    for (const tail of ['-wal', '-shm'])
+      await rename(world.file + tail, `${world.file}.away${tail}`);
+    await writeFile(world.file, '');
+    await registry.poll();
+    expect(registry.fault?.code).toBe('ERR_REGISTRY_SHRUNK');
+    expect(registry.snapshot.size).toBe(3);
+    for (const tail of ['', '-wal', '-shm'])
+      await rename(`${world.file}.away${tail}`, world.file + tail);
+    await wellAgain(registry);
+    await enrollMany(registry, 'more', 1);
+    expect(registry.snapshot.size).toBe(4);
+  });
+
+  test('names that the history says were released are gone as wanted', async () => {
+    const world = await makeWorld();
+    const [relay, cli] = [await world.open({ pollMs: 3_600_000 }), await world.open()];
+    await enrollMany(cli, 'name', 60);
+    await relay.poll();
+    for (const name of [...cli.snapshot.names()]) await cli.release({ name, actor });
+    await relay.poll();
+    expect(relay.snapshot.size).toBe(0);
+    expect(relay.fault).toBeUndefined();
+  });
+});
+
+describe('at the start', () => {
+  test('a damaged file is refused, with what to do', async () => {
+    const world = await makeWorld();
+    await writeFile(world.file, 'x'.repeat(10_000));
+    await expect(world.open()).rejects.toMatchObject({
+      code: 'ERR_REGISTRY_DAMAGED',
+      message: expect.stringContaining('backup'),
+    });
+  });
+
+  test('a file that was cut off is refused or whole, and never an empty registry', async () => {
+    const world = await makeWorld();
+    const registry = await world.open();
+    await enrollMany(registry, 'name', 50);
+    await registry.close();
+    await copyFile(world.file, `${world.file}.whole`);
+    for (const bytes of [100, 4_096, 8_192, 20_000]) {
+      await copyFile(`${world.file}.whole`, world.file);
+      await truncate(world.file, bytes);
+      await expect(world.open()).rejects.toMatchObject({ code: 'ERR_REGISTRY_DAMAGED' });
+    }
+  });
+
+  test('a registry of a newer version is refused', async () => {
+    const world = await makeWorld();
+    await (await world.open()).close();
+    world.meddle("insert into kysely_migration values ('9999-later', '2030-01-01')");
+    await expect(world.open()).rejects.toMatchObject({ code: 'ERR_REGISTRY_NEWER' });
+  });
+
+  test('a directory that cannot be made is told as such', async () => {
+    const world = worldIn('/proc/waygate');
+    await expect(world.open()).rejects.toMatchObject({ code: 'ERR_REGISTRY_UNAVAILABLE' });
+  });
+});
+
+const isRoot = process.getuid?.() === 0;
+
+test.skipIf(!isRoot)('F-6 a full disk (needs root, for a small tmpfs)', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'waygate-full-'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=600k', 'waygate-test', directory]);
+  onTestFinished(() => {
+    execFileSync('umount', ['--lazy', directory]);
+  });
+  const world = worldIn(directory);
+  const registry = await world.open();
+  const key = deviceKey();
+  await registry.enroll({ name: alice, deviceKey: key, actor });
+  await writeFile(join(directory, 'filler'), Buffer.alloc(600_000)).catch(() => undefined);
+  const kept = new Set<string>(['alice']);
+  const fill = async (): Promise<void> => {
+    for (let at = 0; at < 1_000; at += 1) {
+      const name = deviceName(`name-${at}`);
+      await registry.enroll({ name, deviceKey: key, actor });
+      kept.add(name);
+    }
+  };
+  await expect(fill()).rejects.toMatchObject({ code: 'ERR_REGISTRY_FULL' });
+  expect(registry.fault?.code).toBe('ERR_REGISTRY_FULL');
+  expect(await registry.nextEpoch(key.thumbprint)).toBe(1);
+  expect(new Set(registry.snapshot.names())).toEqual(kept);
+  await rm(join(directory, 'filler'));
+  await wellAgain(registry);
+  expect(await registry.enroll({ name: bob, deviceKey: key, actor })).toBe('enrolled');
+  expect(await registry.nextEpoch(key.thumbprint)).toBe(2);
+  await registry.close();
+  const again = await world.open();
+  expect(new Set(again.snapshot.names())).toEqual(kept.add('bob'));
+  await again.close();
+});

@@ -1,0 +1,48 @@
+// The list of programs that .ci/run installs is exactly what the suites ask for with requires().
+import type { Rule, Tree } from './tree.ts';
+
+const LIST = /^needs='\n([\s\S]*?)^'$/m;
+const REQUIRES = /\brequires\(([^)]*)\)/g;
+
+export const NEEDS_RULES: readonly Rule[] = [
+  {
+    name: 'CI installs what the suites ask for, and nothing else',
+    why: 'A program that is not installed fails the suite in CI; one that is not asked for is waste.',
+    check: judgeNeeds,
+  },
+];
+
+function judgeNeeds(tree: Tree): string[] {
+  const list = LIST.exec(tree.get('.ci/run') ?? '')?.[1];
+  if (list === undefined) return [".ci/run: has no list needs='...'"];
+  const lines = list.split('\n').filter((line) => line.trim() !== '');
+  const unreasoned = lines.filter((line) => line.trim().split(/\s+/).length < 4);
+  const installed = new Set(lines.map((line) => line.trim().split(/\s+/)[0] ?? ''));
+  const asked = askedPrograms(tree);
+  return [
+    ...unreasoned.map((line) => `.ci/run: "${line}" is not: program, package, why`),
+    ...[...asked].filter(([program]) => !installed.has(program)).map(notInstalled),
+    ...[...installed]
+      .filter((program) => !asked.has(program))
+      .map((program) => `.ci/run: installs ${program}, which no suite asks for with requires()`),
+  ];
+}
+
+function notInstalled([program, path]: readonly [string, string]): string {
+  return `${path}: requires ${program}, which .ci/run does not install; add it to needs`;
+}
+
+/** Program by a test file that asks for it. `root` is a condition, not a program. */
+function askedPrograms(tree: Tree): Map<string, string> {
+  const asked = new Map<string, string>();
+  for (const [path, text] of tree) {
+    if (!path.startsWith('test/') || !path.endsWith('.test.ts')) continue;
+    if (path.includes('/tidy')) continue;
+    for (const call of text.matchAll(REQUIRES)) {
+      for (const word of (call[1] ?? '').matchAll(/'([^']+)'/g)) {
+        if (word[1] !== undefined && word[1] !== 'root') asked.set(word[1], path);
+      }
+    }
+  }
+  return asked;
+}

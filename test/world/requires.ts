@@ -1,0 +1,45 @@
+// What a suite needs from the machine beyond Node: programs on PATH, or root.
+// A suite that cannot run is skipped by name and loudly, so that it is counted; under CI=true it
+// fails instead, because there everything is installed and a skip would be a hole in the gate.
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+export interface Requirement {
+  /** For `describe.skipIf(need.skip)`. */
+  readonly skip: boolean;
+  /** What is missing, as a sentence; empty when nothing is. */
+  readonly why: string;
+}
+
+// Debian keeps servers in the sbin folders, which are not on an ordinary user's PATH.
+const SBIN = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+const told = new Set<string>();
+
+/** Looks for each named program; the word `root` asks for user id 0 (network namespaces). */
+export function requires(...programs: readonly string[]): Requirement {
+  const missing = programs.filter((program) =>
+    program === 'root' ? process.getuid?.() !== 0 : findProgram(program) === undefined,
+  );
+  if (missing.length === 0) return { skip: false, why: '' };
+  const why = `This suite needs ${missing.join(', ')}, which this machine does not have.`;
+  if (process.env['CI'] === 'true') throw new Error(`${why} With CI=true that is a failure.`);
+  if (!told.has(why)) process.stderr.write(`\nSKIPPED: ${why}\n`);
+  told.add(why);
+  return { skip: true, why };
+}
+
+/** The absolute path of a program, on PATH or in the sbin folders; undefined when it is not there. */
+export function findProgram(program: string): string | undefined {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SBIN];
+  return folders.map((folder) => join(folder, program)).find(executable);
+}
+
+function executable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

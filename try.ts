@@ -1,0 +1,179 @@
+// `waygate try`: a whole vendor on this machine and one device, `demo`, as separate processes. It
+// says on stdout what is ready, and on stderr everything else. A relay that dies is started again, as
+// systemd would do; a device that dies stays away, like a box at home that was unplugged.
+// When this process ends, however it ends, the programs end too (stop-request.ts, `disconnect`).
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { startSample } from './device-client/sample.ts';
+import type { Hostname } from './dns/name.ts';
+import { failureSentence } from './failure.ts';
+import { stopRequest } from './stop-request.ts';
+import { TryError } from './try-error.ts';
+import { DEVICE, type TryFiles, type TryWorkspace, writeTryFiles } from './try-files.ts';
+import { lockDirectory } from './try-lock.ts';
+import { type Entrance, type Finding, probe } from './try-probe.ts';
+import { TryProcess } from './try-process.ts';
+
+export interface TryOptions {
+  /** None: the sample workspace `hello`. */
+  readonly workspaces: readonly TryWorkspace[];
+  readonly zone: Hostname;
+  /** 0: any free one. */
+  readonly port: number;
+  /** Absolute. */
+  readonly directory: string;
+  /** One JSON line on stdout instead of readable ones. */
+  readonly json: boolean;
+}
+
+const TRY_LIMITS = {
+  /** From both programs being ready to the first answer of a workspace. Usually 50 ms. */
+  reachTimeoutMs: 20_000,
+  /** Between two looks. */
+  reachEveryMs: 100,
+} as const;
+
+/** A vendor of one's own is nobody else's business. */
+const ADDRESS = '127.0.0.1';
+
+/** Runs until it is told to stop. Rejects when it cannot start, or cannot go on. */
+export async function runTry(options: TryOptions): Promise<void> {
+  // Whoever read our lines may go away; the programs run on.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  const processes = new Set<TryProcess>();
+  const stopAsked = stopRequest(() => {
+    for (const each of processes) each.kill();
+    process.exit(0);
+  });
+  // Whatever `serve` has opened when it is left, or fails, is closed in reverse order.
+  await using open = new AsyncDisposableStack();
+  await Promise.race([stopAsked, serve(options, open, processes)]);
+}
+
+async function serve(
+  options: TryOptions,
+  open: AsyncDisposableStack,
+  processes: Set<TryProcess>,
+): Promise<never> {
+  const { directory, zone } = options;
+  const lock = await lockDirectory(directory);
+  open.defer(() => lock.release());
+  const port = await freePort(options.port);
+  const workspaces = await publishedWorkspaces(options, open);
+  const plan = { directory, zone, address: ADDRESS, port, workspaces };
+  const files = await writeTryFiles(plan);
+  say(`files: keys, configurations and logs are in ${directory}`);
+
+  const relay = new TryProcess({ ...files.relay, name: 'relay', restarts: true, say });
+  processes.add(open.use(relay));
+  await relay.start();
+  say(`relay: process ${relay.pid}, https on ${ADDRESS}:${port}`);
+  const device = new TryProcess({ ...files.device, name: 'device', restarts: false, say });
+  processes.add(open.use(device));
+  await device.start();
+  say(`device: process ${device.pid}, tunnel is up`);
+
+  const entrance = { address: ADDRESS, port, ca: files.caPem };
+  await Promise.all(
+    workspaces.map(async (workspace) => {
+      const finding = await reach(`${workspace.name}.${DEVICE}.${zone}`, entrance, files);
+      say(findingLine(workspace, finding));
+    }),
+  );
+  const urls = workspaces.map(({ name }) => [name, workspaceUrl(name, zone, port)] as const);
+  announce(options, files, { relay, device, port, urls });
+  throw await relay.hopeless;
+}
+
+interface Ready {
+  readonly relay: TryProcess;
+  readonly device: TryProcess;
+  readonly port: number;
+  readonly urls: readonly (readonly [name: string, url: string])[];
+}
+
+function announce({ json, zone }: TryOptions, { ca }: TryFiles, ready: Ready): void {
+  const { relay, device, port, urls } = ready;
+  if (json) {
+    const line = {
+      event: 'ready',
+      ca,
+      zone,
+      workspaces: Object.fromEntries(urls),
+      relay: { address: ADDRESS, port, pid: relay.pid, metrics: relay.metrics },
+      device: { pid: device.pid, metrics: device.metrics },
+    };
+    process.stdout.write(`${JSON.stringify(line)}\n`);
+    return;
+  }
+  for (const [, url] of urls) process.stdout.write(`ready ${url}\n`);
+  process.stdout.write(`ca ${ca}\n`);
+  const first = urls[0]?.[1] ?? '';
+  say(`\nOpen it: curl --cacert ${ca} ${first}`);
+  if (zone === 'localhost' || zone.endsWith('.localhost')) {
+    say('Browsers find *.localhost by themselves; they ask once whether to trust this CA.');
+  } else {
+    say(`No resolver knows ${zone} here: let curl use --connect-to ::${ADDRESS}:${port}`);
+  }
+  say('Ctrl-C stops everything.');
+}
+
+function workspaceUrl(name: string, zone: Hostname, port: number): string {
+  return new URL(`https://${name}.${DEVICE}.${zone}:${port}/`).href;
+}
+
+/** The workspaces that were asked for, or the sample, which lives in this process. */
+async function publishedWorkspaces(
+  { workspaces }: TryOptions,
+  open: AsyncDisposableStack,
+): Promise<readonly TryWorkspace[]> {
+  if (workspaces.length > 0) return workspaces;
+  const sample = await startSample();
+  open.defer(() => sample.stop());
+  return [{ name: 'hello', target: sample.url }];
+}
+
+/** The port itself, or a free one for 0. Rejects at once when it is taken. */
+async function freePort(wanted: number): Promise<number> {
+  const server = createServer();
+  server.listen(wanted, ADDRESS);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw new TryError(`${failureSentence(error)} (--port N; --port 0 takes any free one)`, {
+      cause: error,
+    });
+  }
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : wanted;
+}
+
+/** Looks at the workspace until the way to it is there. */
+async function reach(hostname: string, entrance: Entrance, files: TryFiles): Promise<Finding> {
+  const deadlineMs = performance.now() + TRY_LIMITS.reachTimeoutMs;
+  for (;;) {
+    const finding = await probe(hostname, entrance);
+    if (finding.kind !== 'away') return finding;
+    if (performance.now() > deadlineMs) {
+      const seconds = TRY_LIMITS.reachTimeoutMs / 1_000;
+      throw new TryError(
+        `https://${hostname}:${entrance.port}/ could not be reached through relay and device ` +
+          `within ${seconds} s (${finding.why}).\n` +
+          `Their logs: ${files.relay.logFile} and ${files.device.logFile}`,
+      );
+    }
+    await pause(TRY_LIMITS.reachEveryMs);
+  }
+}
+
+function findingLine({ name, target }: TryWorkspace, finding: Finding): string {
+  if (finding.kind === 'answered') return `${name}: answers (status ${finding.status})`;
+  return `${name}: ${target} does not serve: ${finding.why}. Its address works as soon as it does.`;
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
