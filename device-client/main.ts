@@ -51,8 +51,9 @@ function exportMetrics(context: ProgramContext, tunnels: Tunnels, arrivals: Arri
       },
     });
   };
-  const sum = (of: (session: { readonly streamCount: number; readonly receivedBytes: number }) => number) =>
-    [...tunnels.sessions].reduce((total, session) => total + of(session), 0);
+  const sum = (
+    of: (session: { readonly streamCount: number; readonly receivedBytes: number }) => number,
+  ) => [...tunnels.sessions].reduce((total, session) => total + of(session), 0);
   gauge('tunnels', 'Tunnels that are up.', () => tunnels.sessions.size);
   gauge('streams', 'Streams that are open.', () => sum((session) => session.streamCount));
   gauge('streams_accepted', 'Streams since the start.', () => arrivals.accepted);

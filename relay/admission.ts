@@ -115,7 +115,8 @@ export class Admission {
     } catch (error) {
       const code = error instanceof HelloError ? error.code : 'ERR_HELLO_INTERNAL';
       this.#count(code);
-      if (error instanceof HelloError) this.#options.log.info({ code }, 'a device was not admitted');
+      if (error instanceof HelloError)
+        this.#options.log.info({ code }, 'a device was not admitted');
       else this.#options.log.error({ err: error }, 'admission failed');
       wire.close(CLOSE.refused, code);
     }

@@ -8,6 +8,7 @@ import { Chooser } from '../certs/chooser.ts';
 import { openStore } from '../certs/store.ts';
 import { type Hostname, parseHostname } from '../dns/name.ts';
 import { Admission } from './admission.ts';
+import { AwaySince } from './away-since.ts';
 import { type RelayConfig, relayFiles } from './config.ts';
 import { Entrance } from './entrance/entrance.ts';
 import { Journal } from './entrance/journal.ts';
@@ -145,11 +146,12 @@ function routerOf(parts: {
   readonly stopping: () => boolean;
 }): Router {
   const { config, registry, tunnels, stopping } = parts;
+  const away = new AwaySince(tunnels, registry);
   return new Router({
     zone: config.zone,
     holderOf: (name) => registry.snapshot.deviceOf(name)?.thumbprint,
     pick: (thumbprint) => tunnels.pick(thumbprint),
-    awaySinceMs: (thumbprint) => tunnels.awaySinceMs(thumbprint) ?? registry.lastSeenMs(thumbprint),
+    awaySinceMs: (thumbprint) => away.ms(thumbprint),
     stopping,
     streamsPerVisitor: config.limits.streamsPerVisitor,
   });

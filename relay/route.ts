@@ -34,7 +34,8 @@ export class Router {
     const name = place.kind === 'device' || place.kind === 'workspace' ? place.name : undefined;
     const holder = name === undefined ? undefined : holderOf(name);
     if (name === undefined || holder === undefined) return { kind: 'no-such-name' };
-    if (place.kind !== 'workspace' || place.port !== undefined) return { kind: 'no-such-workspace' };
+    if (place.kind !== 'workspace' || place.port !== undefined)
+      return { kind: 'no-such-workspace' };
     if (stopping()) return { kind: 'relay-draining' };
     const session = pick(holder);
     if (session === undefined) return away(awaySinceMs(holder));

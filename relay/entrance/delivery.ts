@@ -2,6 +2,7 @@
 // canonical form, each piece in the turn in which it came, in as few writes as possible.
 import type { TLSSocket } from 'node:tls';
 import { CRLF, chunkHead, LAST_CHUNK, writeTrailers } from './body.ts';
+import type { Fields } from './fields.ts';
 import { ENTRANCE_LIMITS } from './limits.ts';
 import { type PageContext, type Problem, problemPage } from './pages.ts';
 import type { EntranceRequest } from './request.ts';
@@ -110,7 +111,11 @@ export class Delivery implements ResponseEvents {
   }
 
   /** Writes a page of our own as the whole response. */
-  page(problem: Problem, close: boolean, context: PageContext): void {
+  page(
+    problem: Problem,
+    { close, fields = [] }: { readonly close: boolean; readonly fields?: Fields | undefined },
+    context: PageContext,
+  ): void {
     const page = problemPage(problem, context);
     this.status = page.status;
     this.headSent = true;
@@ -118,7 +123,7 @@ export class Delivery implements ResponseEvents {
     const head = {
       status: page.status,
       reason: '',
-      fields: page.fields,
+      fields: [...page.fields, ...fields],
       // Its length is among the fields, also for HEAD.
       body: { kind: 'none' as const },
       interim: false,

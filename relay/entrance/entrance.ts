@@ -3,11 +3,13 @@
 // reached and which certificate a name has are handed in.
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { Hostname } from '../../dns/name.ts';
+import { Http2Visit } from './http2-visit.ts';
 import type { Journal } from './journal.ts';
 import type { Reach } from './reach.ts';
 import { Sweep } from './sweep.ts';
 import { listenTls, type Protocol, type TlsListener } from './tls.ts';
-import { Visit, type VisitParts } from './visit.ts';
+import { Visit } from './visit.ts';
+import type { AnyVisit, VisitParts } from './visit-parts.ts';
 import type { Visitor } from './visitor.ts';
 
 export interface EntranceOptions {
@@ -26,12 +28,6 @@ export interface EntranceOptions {
   /** Connections to this hostname are no visits: `take` gets them, with HTTP/1.1. */
   readonly service?: { readonly hostname: Hostname; readonly take: (socket: TLSSocket) => void };
   readonly connectionsPerAddress?: number;
-}
-
-/** A visit of either protocol. */
-export interface AnyVisit {
-  stop(): void;
-  cut(): void;
 }
 
 export class Entrance {
@@ -63,8 +59,8 @@ export class Entrance {
       fallback,
       journal,
       sweep: this.#sweep,
-      offers: () => ONLY_HTTP1,
-      accept: (socket, hostname) => this.#accept(socket, hostname),
+      offers: (hostname) => (hostname === service?.hostname ? ONLY_HTTP1 : BOTH),
+      accept: (socket, hostname, protocol) => this.#accept(socket, hostname, protocol),
       ...(connectionsPerAddress === undefined
         ? {}
         : { limits: { connectionsPerAddressMax: connectionsPerAddress } }),
@@ -95,7 +91,7 @@ export class Entrance {
     this.#sweep.stop();
   }
 
-  #accept(socket: TLSSocket, hostname: Hostname | undefined): void {
+  #accept(socket: TLSSocket, hostname: Hostname | undefined, protocol: Protocol): void {
     const { service, via } = this.#options;
     if (service !== undefined && hostname === service.hostname) return service.take(socket);
     const visitor: Visitor = {
@@ -105,8 +101,13 @@ export class Entrance {
       trust: 0,
       via,
     };
-    this.#visits.add(new Visit(socket, visitor, this.#parts));
+    const visit =
+      protocol === 'h2'
+        ? new Http2Visit(socket, visitor, this.#parts)
+        : new Visit(socket, visitor, this.#parts);
+    this.#visits.add(visit);
   }
 }
 
+const BOTH: readonly Protocol[] = ['h2', 'http/1.1'];
 const ONLY_HTTP1: readonly Protocol[] = ['http/1.1'];

@@ -125,7 +125,8 @@ function accessLine(record: RequestRecord, ms: number): object {
   const path = query === -1 ? target : target.slice(0, query);
   return {
     visitor: record.visitorAddress,
-    hostname: record.hostname,
+    // Not `hostname`: pino calls the machine so.
+    host: record.hostname,
     method: record.method,
     path: printable(path, PATH_CHARS_MAX),
     status: record.status,

@@ -44,6 +44,11 @@ export const ENTRANCE_LIMITS = {
   writeStallMs: 60_000,
   /** What we still read of a body after an early answer, so that the connection can be kept. */
   drainAfterEarlyAnswerBytes: 65_536,
+  /**
+   * A visitor who has ended his half may wait for the rest of an answer, but one who has gone away
+   * looks the same: after so long without a byte for him the workspace is told that he left.
+   */
+  halfClosedIdleMs: 300_000,
   /** From the end of our half to the end of his; a FIN takes a round trip, seldom two. */
   leaveTimeoutMs: 5_000,
   /** 100, 102 and 103 before one final response. A workspace sends two; a flood is a fault. */
@@ -61,6 +66,10 @@ export const HTTP2_LIMITS = {
   headerListPairsMax: 100,
   /** Per stream, towards us. Enough for 20 Mbit/s at 100 ms; a workspace has its own credit. */
   initialWindowBytes: 262_144,
+  /** Of all streams together, towards us: four of them at full speed. */
+  connectionWindowBytes: 1_048_576,
+  /** Kept for the next requests of the same visit; a page loads with about as many at a time. */
+  idleConnectionsMax: 8,
   /** Node's unit is 1,000,000 bytes. Holds headers, queues and settings of one session. */
   sessionMemoryMb: 4,
   /** Honest clients send none. */
@@ -69,8 +78,12 @@ export const HTTP2_LIMITS = {
   /** Resets: a burst for a closed tab with a hundred images, then 20 per second. */
   resetBurst: 100,
   resetsPerSecond: 20,
-  /** Streams that one connection may open in one second; then GOAWAY (rapid reset again). */
-  streamsPerSecondMax: 200,
+  /**
+   * Streams that one visitor may give up between two sweeps (1 s); then GOAWAY, whatever Node's own
+   * counting says (rapid reset in all its forms). What is answered is not counted: fast programs
+   * send thousands of requests per second over one connection.
+   */
+  cancelledPerSecondMax: 200,
   /** We send no pings of our own, so every one above this answers nothing. */
   outstandingPingsMax: 4,
   settingsEntriesMax: 16,

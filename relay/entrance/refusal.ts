@@ -4,7 +4,7 @@ import type { Fields } from './fields.ts';
 
 /** The answer to a request that goes no further; the connection is closed after it. */
 export interface Refusal {
-  readonly status: 400 | 405 | 417 | 421 | 426;
+  readonly status: 400 | 405 | 408 | 414 | 417 | 421 | 426 | 431 | 501 | 505;
   readonly detail: string;
   /** What the answer must say besides (RFC 9110, sections 15.5.6 and 15.5.22). */
   readonly fields?: Fields;

@@ -1,8 +1,8 @@
 // The request body on its way from a visitor to a workspace: framing is read strictly and written
 // anew, bytes pass as they come.
 import {
-  BodyReader,
   type Body,
+  BodyReader,
   type BodySink,
   CRLF,
   chunkHead,

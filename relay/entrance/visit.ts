@@ -6,27 +6,18 @@
 // is paused. A visit has at most one link, which no other visitor ever uses.
 import type { TLSSocket } from 'node:tls';
 import { Delivery, type DeliveryOwner } from './delivery.ts';
-import { fieldValue } from './fields.ts';
-import { headEnd, headStart, parseRequestHead, partialHeadFault } from './head.ts';
-import type { Journal, RequestRecord } from './journal.ts';
+import { Exchange } from './exchange.ts';
+import { Intake } from './intake.ts';
 import { ENTRANCE_LIMITS } from './limits.ts';
-import type { Problem } from './pages.ts';
-import type { Reach } from './reach.ts';
-import { type EntranceRequest, judgeRequest, writeRequestHead } from './request.ts';
-import type { Sweep, Swept } from './sweep.ts';
-import { Upload } from './upload.ts';
+import type { PageContext, Problem } from './pages.ts';
+import type { Refusal } from './refusal.ts';
+import { type EntranceRequest, writeRequestHead } from './request.ts';
+import type { Swept } from './sweep.ts';
+import type { Upload } from './upload.ts';
+import { VisitClock, type Wait } from './visit-clock.ts';
+import type { VisitParts } from './visit-parts.ts';
 import { forwardingLines, type Visitor } from './visitor.ts';
 import { WorkspaceConnection } from './workspace.ts';
-
-export interface VisitParts {
-  readonly reach: Reach;
-  readonly journal: Journal;
-  readonly sweep: Sweep;
-  /** True while the program stops: responses then say `Connection: close`. */
-  readonly stopping: () => boolean;
-  /** The visit is over. */
-  readonly over: (visit: { stop(): void; cut(): void }) => void;
-}
 
 /**
  * between: no request is under way · request: one is · pipe: after a 101 · leaving: our half has
@@ -34,49 +25,32 @@ export interface VisitParts {
  */
 type Phase = 'between' | 'request' | 'pipe' | 'leaving' | 'gone';
 
-const EMPTY = Buffer.alloc(0);
-/** Methods that may be asked twice (RFC 9110, 9.2.1), when they carry no body. */
-const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
-
-export class Visit implements DeliveryOwner, Swept, RequestRecord {
-  readonly visitorAddress: string;
-  readonly hostname: string;
-  readonly protocol = 'http/1.1';
-  startedAtMs = 0;
-  problem: Problem['kind'] | undefined;
+export class Visit implements DeliveryOwner, Swept {
   readonly #socket: TLSSocket;
   readonly #parts: VisitParts;
   readonly #visitor: Visitor;
   readonly #forwarding: string;
+  readonly #intake: Intake;
   readonly #delivery: Delivery;
-  readonly #upload = new Upload();
+  readonly #exchange: Exchange;
+  readonly #upload: Upload;
+  readonly #clock: VisitClock;
   #connection: WorkspaceConnection | undefined;
-  #request: EntranceRequest | undefined;
-  #accept: string | undefined;
   #phase: Phase = 'between';
-  /** Received and not yet read. */
-  #pending: Buffer = EMPTY;
-  /** How far the end of a head was looked for. */
-  #searchedTo = 0;
   #requests = 0;
-  #responded = true;
-  #retried = false;
   #visitorEnded = false;
-  /** When the present wait began, for its deadline. */
-  #sinceMs: number;
-  #sweptBytes = 0;
-  #pipedBytes = 0;
   #thrownBytes = 0;
 
   constructor(socket: TLSSocket, visitor: Visitor, parts: VisitParts) {
     this.#socket = socket;
     this.#parts = parts;
     this.#visitor = visitor;
-    this.visitorAddress = visitor.address;
-    this.hostname = visitor.hostname;
     this.#forwarding = forwardingLines(visitor);
+    this.#intake = new Intake(visitor.hostname);
     this.#delivery = new Delivery(socket, this);
-    this.#sinceMs = parts.sweep.nowMs;
+    this.#exchange = new Exchange(visitor, this.#delivery);
+    this.#upload = this.#exchange.upload;
+    this.#clock = new VisitClock(parts.sweep);
     parts.sweep.add(this);
     socket.on('data', (bytes: Buffer) => this.#data(bytes));
     socket.on('drain', () => this.#drain());
@@ -84,26 +58,6 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
     socket.on('timeout', () => this.cut());
     socket.on('error', () => this.cut());
     socket.on('close', () => this.cut());
-  }
-
-  get method(): string {
-    return this.#request?.method ?? '';
-  }
-
-  get target(): string {
-    return this.#request?.target ?? '';
-  }
-
-  get status(): number {
-    return this.#delivery.status;
-  }
-
-  get requestBytes(): number {
-    return this.#upload.bytes + this.#pipedBytes;
-  }
-
-  get responseBytes(): number {
-    return this.#delivery.bytes;
   }
 
   /** Ends the connection when no request is under way; else it ends after the response. */
@@ -117,35 +71,28 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
     if (this.#phase === 'request' || this.#phase === 'pipe') this.#record();
     this.#phase = 'gone';
     this.#giveUp();
-    this.#pending = EMPTY;
+    this.#intake.takeAll();
     this.#parts.sweep.delete(this);
     this.#socket.destroy();
     this.#parts.over(this);
   }
 
-  sweep(nowMs: number): void {
-    const waitedMs = nowMs - this.#sinceMs;
-    if (this.#phase === 'leaving') {
-      if (!this.#socket.writableFinished) this.#sinceMs = nowMs;
-      else if (waitedMs > ENTRANCE_LIMITS.leaveTimeoutMs) this.cut();
-    } else if (this.#phase === 'between') {
-      if (this.#pending.length === 0) {
-        if (waitedMs > ENTRANCE_LIMITS.keepAliveIdleMs) this.#leave();
-      } else if (waitedMs > ENTRANCE_LIMITS.headTimeoutMs && !this.#socket.isPaused()) {
-        this.#refuse(408, 'The request head did not arrive within 10 seconds.');
-      }
-    } else if (this.#phase === 'request' && !this.#upload.done && !this.#upload.full) {
-      if (waitedMs > ENTRANCE_LIMITS.bodyStallWindowMs) this.#judgeUploadRate(nowMs);
-    }
+  sweep(): void {
+    const wait = this.#wait();
+    const bytes = wait === 'upload' ? this.#upload.bytes : this.#delivery.bytes;
+    const due = this.#clock.due(wait, bytes);
+    if (due === 'leave') this.#leave();
+    else if (due === 'cut') this.cut();
+    else if (due !== undefined) this.#refuse(due);
   }
 
-  #judgeUploadRate(nowMs: number): void {
-    const bytes = this.#upload.bytes - this.#sweptBytes;
-    this.#sinceMs = nowMs;
-    this.#sweptBytes = this.#upload.bytes;
-    if (bytes < ENTRANCE_LIMITS.bodyBytesPerWindow) {
-      this.#refuse(408, 'The request body came slower than 500 bytes per second.');
-    }
+  /** What this visit waits for. */
+  #wait(): Wait {
+    if (this.#phase === 'leaving') return this.#socket.writableFinished ? 'leaving' : 'response';
+    if (this.#phase === 'between' && this.#intake.empty) return 'idle';
+    if (this.#phase === 'between') return this.#socket.isPaused() ? 'response' : 'head';
+    if (this.#visitorEnded) return 'halfClosed';
+    return this.#upload.done || this.#upload.full ? 'response' : 'upload';
   }
 
   // ---- from the visitor ------------------------------------------------------------------------
@@ -157,22 +104,20 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
       if (this.#thrownBytes > ENTRANCE_LIMITS.drainAfterEarlyAnswerBytes) this.cut();
       return;
     }
-    if (this.#pending.length > 0) this.#pending = Buffer.concat([this.#pending, bytes]);
-    else {
-      this.#pending = bytes;
-      if (this.#phase === 'between') this.#sinceMs = this.#parts.sweep.nowMs;
-    }
+    // The deadline of a head begins with its first byte.
+    if (this.#intake.empty && this.#phase === 'between') this.#clock.restart();
+    this.#intake.push(bytes);
     this.#advance();
   }
 
   #pipe(bytes: Buffer): void {
-    this.#pipedBytes += bytes.length;
+    this.#exchange.pipedBytes += bytes.length;
     if (this.#connection?.write(bytes) === false) this.#socket.pause();
   }
 
   /** Reads what is pending, as far as the present request allows; the rest waits. */
   #advance(): void {
-    while (this.#pending.length > 0) {
+    while (!this.#intake.empty) {
       if (this.#phase === 'between' && !this.#socket.writableNeedDrain) {
         if (!this.#readHead()) return;
       } else if (this.#phase === 'request' && !this.#upload.done) {
@@ -185,44 +130,21 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
     }
   }
 
-  /** Takes one head from the pending bytes. False: it is not whole, or it was refused. */
+  /** Takes one head from what is pending. False: it is not whole, or it was refused. */
   #readHead(): boolean {
-    const pending = this.#pending;
-    const start = headStart(pending, 0);
-    const searchedTo = Math.max(start, this.#searchedTo - 3);
-    const end = headEnd(pending, searchedTo);
-    if (end === -1) {
-      const fault = partialHeadFault(pending, start, searchedTo);
-      this.#searchedTo = pending.length;
-      if (fault !== undefined) this.#refuse(fault.status, fault.detail);
-      return false;
-    }
-    this.#searchedTo = 0;
-    this.startedAtMs = performance.now();
-    this.#pending = end === pending.length ? EMPTY : pending.subarray(end);
-    const head = parseRequestHead(pending.toString('latin1', start, end));
-    const judged = 'detail' in head ? head : judgeRequest(head, this.#visitor.hostname);
-    if (!('detail' in head)) this.#accept = fieldValue(head.fields, 'accept');
-    if ('detail' in judged) {
-      this.#refuse(judged.status, judged.detail);
-      return false;
-    }
-    this.#begin(judged);
-    return true;
+    const request = this.#intake.takeRequest();
+    if (request === undefined) return false;
+    if ('detail' in request) this.#refuse(request);
+    else this.#begin(request);
+    return !('detail' in request);
   }
 
   #begin(request: EntranceRequest): void {
-    this.#request = request;
     this.#requests += 1;
     this.#phase = 'request';
-    this.#responded = false;
-    this.#retried = false;
-    this.problem = undefined;
-    this.#sweptBytes = 0;
-    this.#sinceMs = this.#parts.sweep.nowMs;
+    this.#clock.restart();
     this.#parts.journal.requestsOpen += 1;
-    this.#upload.start(request.body);
-    this.#delivery.start(request);
+    this.#exchange.begin(request);
     this.#ask(request);
   }
 
@@ -234,19 +156,21 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
       this.#connection = new WorkspaceConnection(reached);
     }
     this.#upload.sendTo(this.#connection);
-    const head = writeRequestHead(request, this.#forwarding);
-    this.#connection.ask(head, request, this.#delivery);
+    this.#connection.ask(writeRequestHead(request, this.#forwarding), request, this.#delivery);
   }
 
   #readBody(): void {
-    this.#pending = this.#upload.read(this.#pending);
-    if (this.#upload.fault !== undefined) return this.#refuse(400, this.#upload.fault);
+    const rest = this.#upload.read(this.#intake.takeAll());
+    if (rest.length > 0) this.#intake.push(rest);
+    const { fault } = this.#upload;
+    if (fault !== undefined) return this.#refuse({ status: 400, detail: fault });
     if (this.#upload.full) this.#socket.pause();
-    if (this.#upload.done && this.#responded) this.#finish();
+    if (this.#upload.done && this.#exchange.responded) this.#finish();
   }
 
   #end(): void {
     this.#visitorEnded = true;
+    this.#clock.restart(this.#delivery.bytes);
     if (this.#phase === 'pipe') this.#connection?.endPipe();
     else if (this.#phase === 'request' && !this.#upload.done) this.cut();
     else if (this.#phase !== 'request') this.#leave();
@@ -256,7 +180,7 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
 
   mustClose(): boolean {
     return (
-      this.#request?.keepAlive !== true ||
+      this.#exchange.request?.keepAlive !== true ||
       !this.#upload.done ||
       this.#visitorEnded ||
       this.#requests >= ENTRANCE_LIMITS.requestsPerConnection ||
@@ -266,32 +190,25 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
 
   switched(): void {
     this.#phase = 'pipe';
-    const bytes = this.#pending;
-    this.#pending = EMPTY;
     this.#socket.resume();
-    if (bytes.length > 0) this.#pipe(bytes);
+    if (!this.#intake.empty) this.#pipe(this.#intake.takeAll());
     if (this.#visitorEnded) this.#connection?.endPipe();
   }
 
   responded(): void {
-    this.#responded = true;
+    this.#exchange.responded = true;
     if (this.#upload.done || this.#delivery.closing) this.#finish();
   }
 
   failed(problem: Problem, untouched: boolean): void {
-    const request = this.#request;
-    const stale = this.#connection !== undefined && this.#connection.asked > 1;
+    const { request } = this.#exchange;
+    const linkWasUsed = this.#connection !== undefined && this.#connection.asked > 1;
     this.#connection = undefined;
     if (this.#phase !== 'request' || this.#delivery.headSent || request === undefined) {
-      this.problem = problem.kind;
+      this.#exchange.problem = problem.kind;
       return this.cut();
     }
-    const repeatable = request.body.kind === 'none' && SAFE.has(request.method);
-    const worthIt = stale || problem.kind === 'device-away';
-    if (untouched && repeatable && worthIt && !this.#retried) {
-      this.#retried = true;
-      return this.#ask(request);
-    }
+    if (untouched && this.#exchange.mayAskAgain(problem, linkWasUsed)) return this.#ask(request);
     this.#answer(problem);
   }
 
@@ -299,8 +216,7 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
     if (this.#phase === 'pipe') this.#socket.resume();
     if (!this.#upload.full) return;
     this.#upload.full = false;
-    this.#sinceMs = this.#parts.sweep.nowMs;
-    this.#sweptBytes = this.#upload.bytes;
+    this.#clock.restart(this.#upload.bytes);
     this.#socket.resume();
     this.#advance();
   }
@@ -309,29 +225,29 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
 
   /** Answers the request with a page of ours. */
   #answer(problem: Problem): void {
-    this.problem = problem.kind;
-    this.#delivery.page(problem, this.mustClose(), this.#pageContext());
+    this.#exchange.problem = problem.kind;
+    this.#delivery.page(problem, { close: this.mustClose() }, this.#pageContext());
     this.responded();
   }
 
   /** Answers what we do not pass on, or not to its end, and ends the connection. */
-  #refuse(status: number, detail: string): void {
+  #refuse({ status, detail, fields }: Refusal): void {
     this.#parts.journal.refused(status);
     this.#giveUp();
     if (this.#phase === 'between') {
-      this.#delivery.start(undefined);
+      this.#exchange.begin(undefined);
       this.#parts.journal.requestsOpen += 1;
     } else if (this.#delivery.headSent) return this.cut();
     const problem: Problem =
       status === 421 ? { kind: 'misdirected' } : { kind: 'bad-request', status, detail };
-    this.problem = problem.kind;
-    this.#delivery.page(problem, true, this.#pageContext());
+    this.#exchange.problem = problem.kind;
+    this.#delivery.page(problem, { close: true, fields }, this.#pageContext());
     this.#record();
     this.#leave();
   }
 
-  #pageContext() {
-    return { hostname: this.#visitor.hostname, accept: this.#accept };
+  #pageContext(): PageContext {
+    return { hostname: this.#visitor.hostname, accept: this.#intake.accept };
   }
 
   /** Request and response are done. */
@@ -341,9 +257,8 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
       return this.#leave();
     }
     this.#phase = 'between';
-    this.#request = undefined;
-    this.#sinceMs = this.#parts.sweep.nowMs;
-    if (this.#pending.length > 0) setImmediate(() => this.#next());
+    this.#clock.restart();
+    if (!this.#intake.empty) setImmediate(() => this.#next());
     else if (this.#socket.isPaused()) this.#socket.resume();
   }
 
@@ -362,7 +277,7 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
 
   #record(): void {
     this.#parts.journal.requestsOpen -= 1;
-    this.#parts.journal.request(this);
+    this.#parts.journal.request(this.#exchange);
   }
 
   #giveUp(): void {
@@ -375,10 +290,10 @@ export class Visit implements DeliveryOwner, Swept, RequestRecord {
     if (this.#phase === 'leaving' || this.#phase === 'gone') return;
     this.#giveUp();
     this.#phase = 'leaving';
-    this.#sinceMs = this.#parts.sweep.nowMs;
-    this.#pending = EMPTY;
+    this.#clock.restart();
+    this.#intake.takeAll();
     this.#socket.setTimeout(ENTRANCE_LIMITS.writeStallMs);
-    this.#socket.end();
+    this.#socket.end(() => this.#clock.restart());
     this.#socket.resume();
   }
 }

@@ -56,6 +56,8 @@ export const LIMITS = {
   tunnelFramesPerSecondMax: 100,
   /** Frames for streams that never were: an honest end sends none. */
   strayFramesMax: 1_000,
+  /** An idle tunnel that drains stays so long: the other side connects elsewhere first. */
+  drainEmptyMs: 5_000,
   /** How long streams may run on in a tunnel that is replaced because its ids are used up. */
   replaceWithinMs: 600_000,
   /** A closing handshake that is not answered is cut. */

@@ -7,6 +7,8 @@ import type { Outbox } from './outbox.ts';
 export interface PulseEvents {
   /** Nothing was heard for `deadAfterMs`. */
   silent(): void;
+  /** Every `pulseMs`. */
+  beat(nowMs: number): void;
   /** The payload of a sync frame, made when it is due. */
   syncPayload(): Buffer;
 }
@@ -64,6 +66,7 @@ export class Pulse {
     if (stoodStill) this.#heardAtMs = Math.max(this.#heardAtMs, nowMs - LIMITS.deadAfterMs / 2);
     if (nowMs - this.#heardAtMs >= LIMITS.deadAfterMs) return this.#events.silent();
     this.#outbox.beat();
+    this.#events.beat(nowMs);
     if (nowMs - this.#pingAtMs >= LIMITS.pingEveryMs || stoodStill) this.#sendPing(nowMs);
     if (nowMs - this.#syncAtMs >= LIMITS.syncEveryMs) {
       this.#syncAtMs = nowMs;

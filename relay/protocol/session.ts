@@ -2,6 +2,7 @@
 // streams (the relay), the other accepts them (the device). Whatever arrives, the session answers
 // with a typed reset or a close; it never throws. Neither does it when one of our own callbacks does:
 // then the stream concerned is reset.
+import { Drain } from './drain.ts';
 import { FRAME, FrameCursor } from './frame.ts';
 import { LIMITS } from './limits.ts';
 import { decodeOpen, encodeOpen, type OpenHeader } from './open.ts';
@@ -52,7 +53,7 @@ export class Session implements StreamHost {
   readonly #streamsMax: number;
   #lastId: number;
   #strayFrames = 0;
-  #drainSent = false;
+  readonly #drain = new Drain();
   #drainReceived = false;
   #ended = false;
 
@@ -67,7 +68,13 @@ export class Session implements StreamHost {
       this.close(CLOSE.stuck, 'stuck: the other side does not take what is sent'),
     );
     this.#pulse = new Pulse(this.outbox, {
-      silent: () => this.#cut(CLOSE.silent, 'silent: nothing was heard for too long'),
+      silent: () => {
+        options.wire.cut();
+        this.#end({ code: CLOSE.silent, reason: 'silent: nothing was heard for too long' });
+      },
+      beat: (nowMs) => {
+        if (this.#drain.isOver(nowMs, this.#streams.size)) this.close(CLOSE.done, 'done: drained');
+      },
       syncPayload: () => encodeSync(this.#lastId, this.#streams),
     });
   }
@@ -95,14 +102,14 @@ export class Session implements StreamHost {
     return stream;
   }
 
-  /** Tells the other side that we close in `ms` and take no new streams. */
+  /**
+   * Tells the other side that we take no new streams, and that we close: in `ms`, or as soon as the
+   * last stream is gone.
+   */
   drain(ms: number): void {
-    if (this.#drainSent || this.#ended) return;
-    this.#drainSent = true;
+    if (this.#drain.started || this.#ended) return;
     this.draining = true;
-    const payload = Buffer.alloc(4);
-    payload.writeUInt32BE(ms, 0);
-    this.outbox.put(FRAME.drain, 0, payload);
+    this.outbox.put(FRAME.drain, 0, this.#drain.start(ms));
   }
 
   /** Ends the tunnel; running streams break. The reason is text for the other side's log. */
@@ -278,12 +285,6 @@ export class Session implements StreamHost {
 
   #violation(fault: string): void {
     this.close(CLOSE.protocol, `protocol: ${fault}`);
-  }
-
-  #cut(code: number, reason: string): void {
-    if (this.#ended) return;
-    this.#options.wire.cut();
-    this.#end({ code, reason });
   }
 
   #end(end: SessionEnd): void {

@@ -34,8 +34,8 @@ function visit(): Promise<void> {
   let answered = false;
   socket.on('secureConnect', () => socket.write(REQUEST));
   socket.on('data', (bytes: Buffer) => {
-    if (!answered && !bytes.latin1Slice(0, 12).endsWith('200')) {
-      reject(new Error(`Answered ${bytes.latin1Slice(0, 40)}`));
+    if (!answered && !bytes.toString('latin1', 0, 12).endsWith('200')) {
+      reject(new Error(`Answered ${bytes.toString('latin1', 0, 40)}`));
     }
     answered = true;
   });

@@ -43,7 +43,14 @@ export async function smallAnswers(
 ): Promise<SmallAnswers> {
   const script = join(plan.folder, 'wrk.lua');
   writeFileSync(script, WRK_SCRIPT);
-  const args = ['-t1', `-c${plan.connections}`, `-d${plan.seconds}s`, '--timeout=10s', '-s', script];
+  const args = [
+    '-t1',
+    `-c${plan.connections}`,
+    `-d${plan.seconds}s`,
+    '--timeout=10s',
+    '-s',
+    script,
+  ];
   if (plan.close === true) args.push('-H', 'Connection: close');
   const { stdout } = await run('wrk', [...args, `${scheme}://${HOSTS.bench}:${port}/`], {
     timeout: (plan.seconds + 30) * 1_000,

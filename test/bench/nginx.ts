@@ -58,8 +58,8 @@ export async function startOrigin(
     open_file_cache max=10;
     tcp_nopush on;
   }`;
-  processes.start('origin', 'nginx', ['-c', configFile(folder, 'origin', server)]);
-  await listening(port);
+  const file = configFile(folder, 'origin', server);
+  await listening(port, processes.start('origin', 'nginx', ['-c', file]));
   return { port, downloadBytes };
 }
 
@@ -76,10 +76,10 @@ export async function startTlsProxy(
   const { folder, name, certificate, ports } = plan;
   const port = await freePort();
   const servers = (['bench', 'sink'] as const).map(
-    (part) => `
+    (part, index) => `
   upstream ${part} { server 127.0.0.1:${ports[part]}; keepalive 128; keepalive_requests 1000000000; }
   server {
-    listen 127.0.0.1:${port} ssl backlog=4096;
+    listen 127.0.0.1:${port} ssl${index === 0 ? ' backlog=4096' : ''};
     server_name ${HOSTS[part]};
     ssl_certificate ${certificate.cert};
     ssl_certificate_key ${certificate.key};
@@ -100,7 +100,7 @@ export async function startTlsProxy(
   );
   const file = configFile(folder, name, servers.join('\n'));
   const child = processes.start(name, 'nginx', ['-c', file]);
-  await listening(port);
+  await listening(port, child);
   return { port, pid: child.pid ?? 0 };
 }
 

@@ -91,11 +91,12 @@ export async function message(
   }
 }
 
-/** Resolves once somebody listens there. */
-export async function listening(port: number): Promise<void> {
+/** Resolves once somebody listens there; rejects at once when the process that should has ended. */
+export async function listening(port: number, child?: ChildProcess): Promise<void> {
   const deadline = performance.now() + LIMITS.listenMs;
   while (!(await accepts(port))) {
-    if (performance.now() > deadline) throw new Error(`Nobody listens on port ${port}; see the logs.`);
+    if (performance.now() > deadline || (child !== undefined && child.exitCode !== null))
+      throw new Error(`Nobody listens on port ${port}; see the logs.`);
     await pause(20);
   }
 }

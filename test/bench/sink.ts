@@ -19,7 +19,7 @@ function take(socket: Socket): void {
   socket.on('data', (bytes: Buffer) => {
     let rest = bytes.length;
     if (left === 0) {
-      head += bytes.latin1Slice();
+      head += bytes.toString('latin1');
       const end = head.indexOf('\r\n\r\n');
       if (end === -1) return;
       left = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? 0);

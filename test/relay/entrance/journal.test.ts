@@ -37,7 +37,7 @@ describe('the access log', () => {
     expect(line).toMatchObject({
       msg: 'request',
       visitor: '203.0.113.7',
-      hostname: 'code.alice.vendor.dev',
+      host: 'code.alice.vendor.dev',
       method: 'GET',
       path: '/a/b',
       status: 200,

@@ -152,6 +152,39 @@ describe('an other side that goes on sending and has stopped reading', () => {
   });
 });
 
+describe('a tunnel that drains', () => {
+  it('closes when its last stream is gone, not before the other side could connect elsewhere', () => {
+    const tunnel = new MemoryTunnel();
+    const near = tunnel.open();
+    vi.advanceTimersByTime(100);
+    tunnel.relay.drain(600 * SECONDS);
+    vi.advanceTimersByTime(60 * SECONDS);
+    expect(tunnel.relayEnd).toBe(undefined);
+    near.link.reset('cancelled');
+    vi.advanceTimersByTime(LIMITS.pulseMs);
+    expect(tunnel.relayEnd).toEqual({ code: CLOSE.done, reason: 'done: drained' });
+    vi.advanceTimersByTime(1);
+    const empty = new MemoryTunnel();
+    empty.relay.drain(600 * SECONDS);
+    vi.advanceTimersByTime(LIMITS.drainEmptyMs - 1);
+    expect(empty.relayEnd).toBe(undefined);
+    vi.advanceTimersByTime(LIMITS.pulseMs + 100);
+    expect(empty.deviceEnd).toEqual({ code: CLOSE.done, reason: 'done: drained' });
+  });
+
+  it('closes when its time is up, whatever still runs', () => {
+    const tunnel = new MemoryTunnel();
+    const near = tunnel.open();
+    vi.advanceTimersByTime(100);
+    tunnel.device.drain(30 * SECONDS);
+    vi.advanceTimersByTime(29 * SECONDS);
+    expect(near.reason).toBe(undefined);
+    vi.advanceTimersByTime(1 * SECONDS + LIMITS.pulseMs);
+    expect(near.reason).toBe('tunnel-lost');
+    expect(tunnel.relayEnd).toEqual({ code: CLOSE.done, reason: 'done: drained' });
+  });
+});
+
 describe('sync', () => {
   it('frees a stream that the other side has forgotten, within a minute', () => {
     const tunnel = new MemoryTunnel();

@@ -1,0 +1,298 @@
+// One HTTP/2 request, from its head to the end of its stream: judged by the same rules as one of
+// HTTP/1.1, and carried as one over a link of its visit.
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import { type Fields, fieldValue } from './fields.ts';
+import { lowerCaseNames, readHttp2Head, valuesByName } from './http2-head.ts';
+import { Http2Upload } from './http2-upload.ts';
+import type { Http2Visit } from './http2-visit.ts';
+import type { RequestRecord } from './journal.ts';
+import { ENTRANCE_LIMITS } from './limits.ts';
+import { type Problem, problemPage } from './pages.ts';
+import { type EntranceRequest, judgeRequest, writeRequestHead } from './request.ts';
+import type { EntranceResponse } from './response.ts';
+import type { Swept } from './sweep.ts';
+import type { ResponseEvents, WorkspaceConnection } from './workspace.ts';
+
+/** Methods that may be asked twice (RFC 9110, 9.2.1), when they carry no body. */
+const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * open: the response is not whole · answered: it is, and the visitor takes what is left of it ·
+ * broken: we have reset the stream · closed: nothing happens any more
+ */
+type Phase = 'open' | 'answered' | 'broken' | 'closed';
+
+export class Http2Request implements ResponseEvents, RequestRecord, Swept {
+  readonly visitorAddress: string;
+  readonly hostname: string;
+  readonly protocol = 'h2';
+  readonly startedAtMs = performance.now();
+  method = '';
+  target = '';
+  status = 0;
+  responseBytes = 0;
+  problem: Problem['kind'] | undefined;
+  readonly #visit: Http2Visit;
+  readonly #stream: ServerHttp2Stream;
+  readonly #upload: Http2Upload;
+  #connection: WorkspaceConnection | undefined;
+  #request: EntranceRequest | undefined;
+  #accept: string | undefined;
+  #headOnly = false;
+  #phase: Phase = 'open';
+  #retried = false;
+  #headSent = false;
+  #trailers: Fields = [];
+  /** Pieces of the response that came in this turn. */
+  #out: Buffer[] = [];
+  /** Since when the visitor takes nothing, 0: he does; and how much waits for him. */
+  #stalledSinceMs = 0;
+  #waitingBytes = 0;
+
+  constructor(visit: Http2Visit, stream: ServerHttp2Stream) {
+    this.#visit = visit;
+    this.#stream = stream;
+    this.visitorAddress = visit.visitor.address;
+    this.hostname = visit.visitor.hostname;
+    this.#upload = new Http2Upload(stream, (bytes) => this.#connection?.write(bytes) !== false);
+    visit.parts.journal.requestsOpen += 1;
+    stream.on('close', () => this.#closed());
+    stream.on('drain', () => this.#drained());
+  }
+
+  get requestBytes(): number {
+    return this.#upload.bytes;
+  }
+
+  /** Begins the request. `bodiless`: the stream ended with its head. */
+  begin(raw: readonly string[], bodiless: boolean): void {
+    this.#upload.done = bodiless;
+    if (bodiless) this.#stream.resume();
+    this.#headOnly = fieldValue(raw, ':method') === 'HEAD';
+    const head = readHttp2Head(raw, bodiless);
+    const judged = 'detail' in head ? head : judgeRequest(head, this.hostname);
+    if (!('detail' in head)) this.#accept = fieldValue(head.fields, 'accept');
+    if ('detail' in judged) return this.#refuse(judged.status, judged.detail);
+    this.#request = judged;
+    this.method = judged.method;
+    this.target = judged.target;
+    this.#ask(judged);
+    if (!bodiless) this.#upload.begin(judged.body.kind === 'chunked', this.#nowMs);
+  }
+
+  /** The visit ends. */
+  cut(): void {
+    this.#break();
+    this.#closed();
+  }
+
+  sweep(nowMs: number): void {
+    if (this.#stalledSinceMs !== 0) this.#judgeStall(nowMs);
+    if (this.#phase !== 'open' || !this.#upload.tooSlow(nowMs)) return;
+    this.#giveUp();
+    this.#refuse(408, 'the request body came slower than 500 bytes per second');
+  }
+
+  #judgeStall(nowMs: number): void {
+    const waiting = this.#stream.writableLength;
+    if (waiting !== this.#waitingBytes) {
+      this.#waitingBytes = waiting;
+      this.#stalledSinceMs = nowMs;
+    } else if (nowMs - this.#stalledSinceMs > ENTRANCE_LIMITS.writeStallMs) {
+      this.#break();
+    }
+  }
+
+  get #nowMs(): number {
+    return this.#visit.parts.sweep.nowMs;
+  }
+
+  #ask(request: EntranceRequest): void {
+    const connection = this.#visit.connect();
+    if ('kind' in connection) return this.#answer(connection);
+    this.#connection = connection;
+    connection.ask(writeRequestHead(request, this.#visit.forwarding), request, this);
+  }
+
+  // ---- from the workspace ----------------------------------------------------------------------
+
+  interim(response: EntranceResponse): void {
+    if (!this.#open || (response.status === 100 && !this.#request?.expectContinue)) return;
+    const headers = { ':status': String(response.status), ...valuesByName(response.fields) };
+    this.#attempt(() => this.#stream.additionalHeaders(headers));
+  }
+
+  head(response: EntranceResponse): void {
+    if (!this.#open) return;
+    const { body, status } = response;
+    const fields = lowerCaseNames(response.fields);
+    if (body.kind === 'length') fields.push('content-length', String(body.bytes));
+    const waitForTrailers = body.kind === 'chunked' && this.#request?.acceptsTrailers === true;
+    if (waitForTrailers) this.#stream.on('wantTrailers', () => this.#sendTrailers());
+    this.#respond(status, fields, { endStream: body.kind === 'none', waitForTrailers });
+  }
+
+  bodyBytes(bytes: Buffer): void {
+    this.responseBytes += bytes.length;
+    this.#out.push(bytes);
+  }
+
+  bodyTrailers(fields: Fields): void {
+    this.#trailers = fields;
+  }
+
+  complete(): void {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    if (connection !== undefined) {
+      if (this.#upload.done) this.#visit.keep(connection);
+      else connection.leave('cancelled');
+    }
+    if (this.#open) this.#end(joined(this.#out));
+  }
+
+  /** A switch of protocols is never asked for over HTTP/2. */
+  pipeEnd(): void {
+    this.#break();
+  }
+
+  failed(problem: Problem, untouched: boolean): void {
+    const request = this.#request;
+    const stale = this.#connection !== undefined && this.#connection.asked > 1;
+    this.#connection = undefined;
+    if (!this.#open) return;
+    if (this.#headSent || request === undefined) {
+      // Never a clean end: what has arrived so far must not be taken for the whole.
+      this.problem = problem.kind;
+      return this.#break();
+    }
+    const repeatable = request.body.kind === 'none' && SAFE.has(request.method);
+    const worthIt = stale || problem.kind === 'device-away';
+    if (untouched && repeatable && worthIt && !this.#retried) {
+      this.#retried = true;
+      return this.#ask(request);
+    }
+    this.#answer(problem);
+  }
+
+  drain(): void {
+    this.#upload.drain(this.#nowMs);
+  }
+
+  flush(): boolean {
+    if (!this.#open) return true;
+    const bytes = joined(this.#out);
+    this.#out = [];
+    if (bytes !== undefined) this.#stream.write(bytes);
+    if (!this.#stream.writableNeedDrain) return true;
+    this.#stalledSinceMs ||= this.#nowMs;
+    return false;
+  }
+
+  // ---- to the visitor --------------------------------------------------------------------------
+
+  #refuse(status: number, detail: string): void {
+    this.#visit.parts.journal.refused(status);
+    if (this.#headSent) return this.#break();
+    const misdirected = status === 421;
+    this.#answer(misdirected ? { kind: 'misdirected' } : { kind: 'bad-request', status, detail });
+  }
+
+  /** Answers the request with a page of ours. */
+  #answer(problem: Problem): void {
+    if (!this.#open) return;
+    this.problem = problem.kind;
+    const page = problemPage(problem, { hostname: this.hostname, accept: this.#accept });
+    const bodiless = this.#headOnly;
+    this.#respond(page.status, page.fields, { endStream: bodiless, waitForTrailers: false });
+    if (!bodiless) this.responseBytes = page.body.length;
+    this.#end(bodiless ? undefined : page.body);
+  }
+
+  #respond(status: number, fields: string[], ends: ResponseEnds): void {
+    this.status = status;
+    this.#headSent = true;
+    // A date is for the workspace to give, as over HTTP/1.1.
+    const options = { ...ends, sendDate: false };
+    const list = [':status', String(status), ...fields];
+    this.#attempt(() => this.#stream.respond(list, options));
+  }
+
+  #sendTrailers(): void {
+    const trailers = valuesByName(this.#trailers);
+    this.#attempt(() => this.#stream.sendTrailers(trailers));
+  }
+
+  /** Node judges what it sends once more, by throwing; a workspace must not stop us by that. */
+  #attempt(send: () => void): void {
+    try {
+      send();
+    } catch (error) {
+      this.#visit.parts.journal.fault(error, 'a response could not be sent over HTTP/2');
+      this.#break();
+    }
+  }
+
+  /** The response is whole. What is left of the request is not wanted (RFC 9113, section 8.1). */
+  #end(last: Buffer | undefined): void {
+    const stream = this.#stream;
+    this.#out = [];
+    this.#record('answered');
+    if (!stream.writableEnded) stream.end(last);
+    this.#stalledSinceMs ||= this.#nowMs;
+    if (this.#upload.done) return;
+    if (stream.writableFinished) stream.close(constants.NGHTTP2_NO_ERROR);
+    else stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR));
+  }
+
+  /**
+   * Resets the stream with INTERNAL_ERROR, so that what was sent is seen not to be the whole. Node's
+   * `close(code)` would first end it as if it were.
+   */
+  #break(): void {
+    this.#record('broken');
+    this.#stream.destroy(new Error('broken off'));
+  }
+
+  /** Whether a response can still be written. */
+  get #open(): boolean {
+    return this.#phase === 'open' && !this.#stream.destroyed && !this.#stream.closed;
+  }
+
+  #drained(): void {
+    this.#stalledSinceMs = 0;
+    this.#connection?.resume();
+  }
+
+  #closed(): void {
+    if (this.#phase === 'closed') return;
+    const cancelled = this.#phase === 'open';
+    this.#record('closed');
+    this.#visit.done(this, cancelled);
+  }
+
+  /** Goes on to another phase; the first time, the request is over for the journal. */
+  #record(phase: Phase): void {
+    const before = this.#phase;
+    this.#phase = phase;
+    if (before !== 'open') return;
+    this.#giveUp();
+    const { journal } = this.#visit.parts;
+    journal.requestsOpen -= 1;
+    journal.request(this);
+  }
+
+  #giveUp(): void {
+    this.#connection?.leave('cancelled');
+    this.#connection = undefined;
+  }
+}
+
+interface ResponseEnds {
+  readonly endStream: boolean;
+  readonly waitForTrailers: boolean;
+}
+
+function joined(pieces: readonly Buffer[]): Buffer | undefined {
+  return pieces.length < 2 ? pieces[0] : Buffer.concat(pieces);
+}

@@ -1,0 +1,82 @@
+// The request body of one HTTP/2 stream on its way to a workspace, in HTTP/1.1 framing.
+import type { ServerHttp2Stream } from 'node:http2';
+import { CRLF, chunkHead, LAST_CHUNK, writeTrailers } from './body.ts';
+import { type Fields, isFieldText, isTrailerName } from './fields.ts';
+import { ENTRANCE_LIMITS } from './limits.ts';
+
+export class Http2Upload {
+  /** Bytes of the body so far. */
+  bytes = 0;
+  /** The whole body has come. */
+  done = false;
+  readonly #stream: ServerHttp2Stream;
+  /** False: no room until `drain()`. */
+  readonly #write: (bytes: Buffer | string) => boolean;
+  #full = false;
+  #trailers: Fields = [];
+  /** Since when, and after how many bytes, its speed is measured. */
+  #sinceMs = 0;
+  #sinceBytes = 0;
+
+  constructor(stream: ServerHttp2Stream, write: (bytes: Buffer | string) => boolean) {
+    this.#stream = stream;
+    this.#write = write;
+  }
+
+  begin(chunked: boolean, nowMs: number): void {
+    const stream = this.#stream;
+    this.#sinceMs = nowMs;
+    stream.on('data', (bytes: Buffer) => {
+      this.bytes += bytes.length;
+      if (chunked) this.#send(chunkHead(bytes.length));
+      this.#send(bytes);
+      if (chunked) this.#send(CRLF);
+    });
+    stream.on('trailers', (_object: unknown, _flags: number, raw?: Fields) => {
+      this.#trailers = allowedTrailers(raw ?? []);
+    });
+    stream.on('end', () => {
+      // Node ends streams that were reset as if they had come to their end.
+      if (stream.aborted || stream.destroyed) return;
+      this.done = true;
+      if (!chunked) return;
+      this.#send(this.#trailers.length === 0 ? LAST_CHUNK : writeTrailers(this.#trailers));
+    });
+  }
+
+  /** There is room again. */
+  drain(nowMs: number): void {
+    if (!this.#full) return;
+    this.#full = false;
+    this.#sinceMs = nowMs;
+    this.#sinceBytes = this.bytes;
+    this.#stream.resume();
+  }
+
+  /** Whether the visitor makes no progress, though there is room. */
+  tooSlow(nowMs: number): boolean {
+    if (this.done || this.#full || nowMs - this.#sinceMs < ENTRANCE_LIMITS.bodyStallWindowMs) {
+      return false;
+    }
+    const bytes = this.bytes - this.#sinceBytes;
+    this.#sinceMs = nowMs;
+    this.#sinceBytes = this.bytes;
+    return bytes < ENTRANCE_LIMITS.bodyBytesPerWindow;
+  }
+
+  #send(bytes: Buffer | string): void {
+    if (this.#write(bytes) || this.#full) return;
+    this.#full = true;
+    this.#stream.pause();
+  }
+}
+
+function allowedTrailers(raw: Fields): Fields {
+  const fields: string[] = [];
+  for (let at = 0; at < raw.length; at += 2) {
+    const name = raw[at] ?? '';
+    const value = raw[at + 1] ?? '';
+    if (isTrailerName(name) && isFieldText(value)) fields.push(name, value);
+  }
+  return fields;
+}
