@@ -20,7 +20,13 @@ export async function openLog(name: string, level: string): Promise<ProgramLog> 
   if (process.stderr.isTTY) {
     const { build } = await import('pino-pretty');
     const ignore = 'pid,hostname,name';
-    const pretty = { destination: 2, sync: true, ignore, translateTime: 'SYS:HH:MM:ss.l' };
+    const pretty = {
+      destination: 2,
+      sync: true,
+      singleLine: true,
+      ignore,
+      translateTime: 'SYS:HH:MM:ss',
+    };
     return { log: pino(options, build(pretty)), close: async () => undefined };
   }
   const lines = destination({ dest: 2, sync: false, maxLength: LOG_LIMITS.bytesHeld });

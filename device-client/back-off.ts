@@ -1,11 +1,12 @@
 // How long to wait before the next attempt to reach a relay.
 
 export const BACK_OFF = {
-  /** Short enough to be back within five seconds of a relay's restart. */
   firstMs: 1_000,
+  /** Growth per failure. At 2 the fourth attempt after a relay's death may come only after 7 s. */
+  growth: 1.5,
   /** A fleet that waits this long, jittered, does not storm a relay that comes back. */
   longestMs: 30_000,
-  /** A tunnel that lived this long was a success; a shorter one counts as one more failure. */
+  /** A tunnel that was up for so long was a success; a shorter one counts as one more failure. */
   stableMs: 10_000,
 } as const;
 
@@ -19,12 +20,15 @@ export class BackOff {
 
   /** Milliseconds to wait: half of the step for certain, the other half by chance. */
   next(): number {
-    const stepMs = Math.min(BACK_OFF.longestMs, BACK_OFF.firstMs * 2 ** this.#failures);
+    const stepMs = Math.min(
+      BACK_OFF.longestMs,
+      BACK_OFF.firstMs * BACK_OFF.growth ** this.#failures,
+    );
     this.#failures = Math.min(this.#failures + 1, 16);
     return stepMs / 2 + (this.#random() * stepMs) / 2;
   }
 
-  /** A tunnel has ended after it lived this long. */
+  /** A tunnel has ended after it was up for so long. */
   lived(ms: number): void {
     if (ms >= BACK_OFF.stableMs) this.#failures = 0;
   }

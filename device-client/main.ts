@@ -5,6 +5,7 @@ import { makeInstance } from '../relay/protocol/hello.ts';
 import { loadOrCreateKey } from '../relay/protocol/key.ts';
 import type { ProgramContext, Running } from '../relay/protocol/program-context.ts';
 import { SOFTWARE } from '../relay/protocol/software.ts';
+import { YoungBuffers } from '../relay/protocol/young-buffers.ts';
 import { Arrivals } from './arrival.ts';
 import type { DeviceConfig } from './config.ts';
 import { Tunnels } from './tunnels.ts';
@@ -26,6 +27,7 @@ export async function startDevice(config: DeviceConfig, context: ProgramContext)
     deviceKey,
     instance: makeInstance(),
     software: SOFTWARE,
+    youngBuffers: new YoungBuffers(),
     log,
     accept: arrivals.accept,
     changed: (connected, why) => {

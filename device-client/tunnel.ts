@@ -22,6 +22,7 @@ import type { Stream } from '../relay/protocol/stream.ts';
 import { WebSocketWire } from '../relay/protocol/websocket-wire.ts';
 import { parseWelcome, type Welcome } from '../relay/protocol/welcome.ts';
 import { CLOSE } from '../relay/protocol/wire.ts';
+import type { YoungBuffers } from '../relay/protocol/young-buffers.ts';
 
 /** Which relay, and how to know it. */
 export interface RelayAddress {
@@ -42,6 +43,7 @@ export interface TunnelOptions {
   readonly instance: string;
   readonly slot: 0 | 1;
   readonly software: string;
+  readonly youngBuffers: YoungBuffers;
   readonly accept: (stream: Stream, header: OpenHeader) => void;
   readonly drained: (ms: number) => void;
   /** An error thrown by whoever listens to a stream; that stream alone was reset. */
@@ -58,7 +60,7 @@ export interface Tunnel {
 export async function dialTunnel(options: TunnelOptions): Promise<Tunnel> {
   const deviceNonce = makeDeviceNonce();
   const { socket, tls } = await connect(options.relay, deviceNonce);
-  const wire = new WebSocketWire(socket);
+  const wire = new WebSocketWire(socket, options.youngBuffers);
   try {
     const token = (await receiveHello(wire, FRAME.challenge)).toString('latin1');
     const challenge = await judge(token, options.relay, { deviceNonce, tls });

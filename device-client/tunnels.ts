@@ -8,6 +8,7 @@ import type { OpenHeader } from '../relay/protocol/open.ts';
 import type { Session, SessionEnd } from '../relay/protocol/session.ts';
 import type { Stream } from '../relay/protocol/stream.ts';
 import { CLOSE } from '../relay/protocol/wire.ts';
+import type { YoungBuffers } from '../relay/protocol/young-buffers.ts';
 import { BackOff } from './back-off.ts';
 import { dialTunnel, type RelayAddress, type Tunnel } from './tunnel.ts';
 
@@ -17,6 +18,7 @@ export interface TunnelsOptions {
   readonly instance: string;
   readonly software: string;
   readonly log: Logger;
+  readonly youngBuffers: YoungBuffers;
   readonly accept: (stream: Stream, header: OpenHeader) => void;
   /** The first tunnel has come up, or the last one is gone; `why` is for a person. */
   readonly changed: (connected: boolean, why: string) => void;
@@ -77,10 +79,8 @@ export class Tunnels {
     const backOff = new BackOff();
     const { signal } = this.#stopped;
     while (!signal.aborted && !this.superseded) {
-      const startedAtMs = performance.now();
-      const outcome = await this.#hold(slot);
+      const outcome = await this.#hold(slot, backOff);
       if (signal.aborted || outcome === 'fatal') return;
-      backOff.lived(performance.now() - startedAtMs);
       const waitMs = outcome === 'drained' ? Math.random() * DRAIN_JITTER_MS : backOff.next();
       if (this.superseded) break;
       log.info({ slot, waitMs: Math.round(waitMs) }, 'tunnel: connecting again');
@@ -89,11 +89,13 @@ export class Tunnels {
   }
 
   /** One tunnel, from dialling to its end. */
-  async #hold(slot: 0 | 1): Promise<'ended' | 'drained' | 'fatal'> {
+  async #hold(slot: 0 | 1, backOff: BackOff): Promise<'ended' | 'drained' | 'fatal'> {
     const { log } = this.#options;
     const over = Promise.withResolvers<Outcome>();
+    let upAtMs: number;
     try {
       const tunnel = await this.#dial(slot, over.resolve);
+      upAtMs = performance.now();
       this.#everConnected = true;
       this.#options.changed(true, '');
       this.#first.resolve();
@@ -102,6 +104,8 @@ export class Tunnels {
       return this.#refused(slot, error);
     }
     const outcome = await over.promise;
+    // Counted from here: the time that a dial into the void takes is no success.
+    backOff.lived(performance.now() - upAtMs);
     if (outcome.kind === 'drained') {
       log.info({ slot }, 'tunnel: the relay is about to stop, connecting elsewhere');
       return 'drained';
@@ -111,13 +115,14 @@ export class Tunnels {
   }
 
   async #dial(slot: 0 | 1, over: (outcome: Outcome) => void): Promise<Tunnel> {
-    const { relay, deviceKey, instance, software, accept } = this.#options;
+    const { relay, deviceKey, instance, software, youngBuffers, accept } = this.#options;
     const tunnel: Tunnel = await dialTunnel({
       relay,
       deviceKey,
       instance,
       slot,
       software,
+      youngBuffers,
       accept,
       drained: () => over({ kind: 'drained' }),
       faulted: (error) => this.#options.log.error({ err: error }, 'a stream failed'),

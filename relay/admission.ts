@@ -23,6 +23,7 @@ import { Session } from './protocol/session.ts';
 import { WebSocketWire } from './protocol/websocket-wire.ts';
 import { encodeWelcome } from './protocol/welcome.ts';
 import { CLOSE } from './protocol/wire.ts';
+import type { YoungBuffers } from './protocol/young-buffers.ts';
 import type { Tunnel, Tunnels } from './tunnels.ts';
 
 export interface AdmissionOptions {
@@ -33,6 +34,7 @@ export interface AdmissionOptions {
   readonly tunnels: Tunnels;
   readonly log: Logger;
   readonly streamsPerTunnel: number;
+  readonly youngBuffers: YoungBuffers;
   /** The key of an enrolled device that is not revoked. */
   readonly findKey: (thumbprint: string) => PublicKey | undefined;
   readonly namesOf: (thumbprint: string) => readonly DeviceName[];
@@ -103,7 +105,7 @@ export class Admission {
   }
 
   async #admit(webSocket: WebSocket, socket: Duplex, deviceNonce: string): Promise<void> {
-    const wire = new WebSocketWire(webSocket);
+    const wire = new WebSocketWire(webSocket, this.#options.youngBuffers);
     try {
       const exporter =
         socket instanceof TLSSocket

@@ -18,6 +18,7 @@ import { exposeTunnels } from './metrics.ts';
 import { loadOrCreateKey, parsePublicKey, type SigningKey } from './protocol/key.ts';
 import type { ProgramContext, Running } from './protocol/program-context.ts';
 import { CLOSE } from './protocol/wire.ts';
+import { YoungBuffers } from './protocol/young-buffers.ts';
 import { openRegistry, type Registry } from './registry.ts';
 import { Router } from './route.ts';
 import { Tunnels } from './tunnels.ts';
@@ -25,7 +26,7 @@ import { Tunnels } from './tunnels.ts';
 const MAIN_LIMITS = {
   /** How often a stopping relay looks whether the last visit is over. */
   stopPollMs: 50,
-  /** How often the registry is told which devices are there: a crash forgets no more than this. */
+  /** How often the registry is told which devices are there: what a crash forgets of a connected one. */
   seenEveryMs: 30_000,
 } as const;
 
@@ -116,6 +117,7 @@ function admissionOf(parts: {
     tunnels,
     log,
     streamsPerTunnel: config.limits.streamsPerTunnel,
+    youngBuffers: new YoungBuffers(),
     findKey: (thumbprint) => {
       const device = registry.snapshot.admissible(thumbprint);
       return device === undefined ? undefined : parsePublicKey(device.publicKey, 'device');

@@ -40,11 +40,11 @@ export class RegistryDatabase {
 
   /** Opens the file and brings it up to date. Only with `create` is a missing one made. */
   static async open(file: string, { create }: { create: boolean }): Promise<RegistryDatabase> {
-    if (create) mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    else if (inodeOf(file) === undefined) throw missing(file);
     const url = pathToFileURL(file);
     url.search = create ? 'mode=rwc' : 'mode=rw';
     return withRetries(file, DATABASE_LIMITS.lockWaitMs, async () => {
+      if (create) mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      else if (inodeOf(file) === undefined) throw missing(file);
       const sqlite = new DatabaseSync(url, { timeout: DATABASE_LIMITS.busyTimeoutMs });
       try {
         sqlite.exec('pragma journal_mode = wal; pragma synchronous = full;');

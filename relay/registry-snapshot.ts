@@ -1,9 +1,7 @@
 // What the registry knew at one moment, in memory: the data path asks only this, and it never waits.
 // A snapshot never changes; a later one takes its place.
-import type { Kysely } from 'kysely';
-import type { DeviceName } from '../dns/name.ts';
-import { parseDeviceName } from '../dns/name.ts';
-import type { RegistryTables } from './migrations.ts';
+import { type DeviceName, parseDeviceName } from '../dns/name.ts';
+import { ShardedMap } from './sharded-map.ts';
 
 export interface RegisteredDevice {
   readonly thumbprint: string;
@@ -12,28 +10,42 @@ export interface RegisteredDevice {
   readonly revoked: boolean;
 }
 
+/** What tells two states of the file apart; cheap to read beside the state itself. */
+export interface RegistryMark {
+  /** The last deed. */
+  readonly historyId: number;
+  readonly names: number;
+  readonly devices: number;
+}
+
+/** Rows that are new or different, and names that have no owner any more. */
+export interface RegistryChange {
+  readonly devices: readonly RegisteredDevice[];
+  readonly owners: readonly { readonly name: string; readonly thumbprint: string | undefined }[];
+}
+
 export class RegistrySnapshot {
   readonly mark: RegistryMark;
-  readonly #devices: ReadonlyMap<string, RegisteredDevice>;
-  readonly #owners: ReadonlyMap<string, RegisteredDevice>;
-  readonly #names: ReadonlyMap<string, readonly DeviceName[]>;
+  readonly #devices: ShardedMap<RegisteredDevice>;
+  readonly #owners: ShardedMap<string>;
+  readonly #names: ShardedMap<readonly DeviceName[]>;
 
-  constructor(mark: RegistryMark, devices: readonly RegisteredDevice[], owners: readonly Owner[]) {
+  private constructor(
+    mark: RegistryMark,
+    devices: ShardedMap<RegisteredDevice>,
+    owners: ShardedMap<string>,
+    names: ShardedMap<readonly DeviceName[]>,
+  ) {
     this.mark = mark;
-    const byThumbprint = new Map(devices.map((device) => [device.thumbprint, device]));
-    const byName = new Map<string, RegisteredDevice>();
-    const names = new Map<string, DeviceName[]>();
-    for (const { name, thumbprint } of owners) {
-      const device = byThumbprint.get(thumbprint);
-      if (device === undefined) continue;
-      byName.set(name, device);
-      const others = names.get(thumbprint);
-      if (others === undefined) names.set(thumbprint, [name]);
-      else others.push(name);
-    }
-    this.#devices = byThumbprint;
-    this.#owners = byName;
+    this.#devices = devices;
+    this.#owners = owners;
     this.#names = names;
+  }
+
+  static of(mark: RegistryMark, content: RegistryChange): RegistrySnapshot {
+    const nothing = { historyId: 0, names: 0, devices: 0 };
+    const of = ShardedMap.of;
+    return new RegistrySnapshot(nothing, of([]), of([]), of([])).with(mark, content);
   }
 
   /** How many names there are. */
@@ -43,7 +55,8 @@ export class RegistrySnapshot {
 
   /** The device whose name this is; it may be revoked. */
   deviceOf(name: DeviceName): RegisteredDevice | undefined {
-    return this.#owners.get(name);
+    const thumbprint = this.#owners.get(name);
+    return thumbprint === undefined ? undefined : this.#devices.get(thumbprint);
   }
 
   /** The device of this key, if it may connect: enrolled and not revoked. */
@@ -52,85 +65,50 @@ export class RegistrySnapshot {
     return device?.revoked === false ? device : undefined;
   }
 
+  /** The names of a key, in the order in which it got them. */
   namesOf(thumbprint: string): readonly DeviceName[] {
     return this.#names.get(thumbprint) ?? [];
   }
 
+  /** All names, in no order. */
   *names(): Generator<DeviceName> {
-    for (const names of this.#names.values()) yield* names;
+    for (const thumbprint of this.#names.keys()) yield* this.namesOf(thumbprint);
   }
-}
 
-interface Owner {
-  readonly name: DeviceName;
-  readonly thumbprint: string;
-}
+  /** The snapshot after a change; this one stays as it is. */
+  with(mark: RegistryMark, change: RegistryChange): RegistrySnapshot {
+    const owners = new Map<string, string | undefined>();
+    const names = new Map<string, DeviceName[]>();
+    const namesOf = (thumbprint: string): DeviceName[] => {
+      const changed = names.get(thumbprint) ?? [...this.namesOf(thumbprint)];
+      names.set(thumbprint, changed);
+      return changed;
+    };
+    for (const { name: text, thumbprint } of change.owners) {
+      const name = parseDeviceName(text);
+      // A name that was reserved after it was given out goes out of service.
+      if (name === undefined) continue;
+      const before = this.#owners.get(name);
+      if (before === thumbprint) continue;
+      if (before !== undefined) namesOf(before).splice(namesOf(before).indexOf(name), 1);
+      if (thumbprint !== undefined) namesOf(thumbprint).push(name);
+      owners.set(name, thumbprint);
+    }
+    return new RegistrySnapshot(
+      mark,
+      this.#devices.with(change.devices.map((device) => [device.thumbprint, device])),
+      this.#owners.with(owners),
+      this.#names.with([...names].map(([key, list]) => [key, list.length > 0 ? list : undefined])),
+    );
+  }
 
-/** The greatest loss that needs no explanation: more than so many names, and than this share of all. */
-export const SHRINK_LIMITS = { namesMax: 20, shareMax: 0.05 } as const;
-
-/** What changes whenever a snapshot has to be read again; cheap beside the snapshot itself. */
-export interface RegistryMark {
-  readonly historyId: number;
-  readonly names: number;
-  readonly devices: number;
-}
-
-export async function readMark(db: Kysely<RegistryTables>): Promise<RegistryMark> {
-  const count = (table: 'names' | 'devices') =>
-    db.selectFrom(table).select(db.fn.countAll().as('rows')).executeTakeFirstOrThrow();
-  const history = await db
-    .selectFrom('history')
-    .select(db.fn.max('id').as('id'))
-    .executeTakeFirst();
-  return {
-    historyId: Number(history?.id ?? 0),
-    names: Number((await count('names')).rows),
-    devices: Number((await count('devices')).rows),
-  };
-}
-
-/** All of it. Run it in a transaction that sees one state. */
-export async function readSnapshot(db: Kysely<RegistryTables>): Promise<RegistrySnapshot> {
-  const mark = await readMark(db);
-  const devices = await db
-    .selectFrom('devices')
-    .select(['thumbprint', 'public_key', 'revoked_at'])
-    .execute();
-  const names = await db.selectFrom('names').select(['name', 'thumbprint']).execute();
-  const owners = names.flatMap(({ name, thumbprint }): Owner[] => {
-    const parsed = parseDeviceName(name);
-    // A name that was reserved after it was given out goes out of service.
-    return parsed === undefined ? [] : [{ name: parsed, thumbprint }];
-  });
-  const registered = devices.map((row) => ({
-    thumbprint: row.thumbprint,
-    publicKey: row.public_key,
-    revoked: row.revoked_at !== null,
-  }));
-  return new RegistrySnapshot(mark, registered, owners);
-}
-
-/**
- * How many names the new snapshot has lost without a deed in the history that explains it, if those
- * are too many to believe; 0 when the new snapshot may be used.
- */
-export async function unexplainedLoss(
-  db: Kysely<RegistryTables>,
-  before: RegistrySnapshot,
-  after: RegistrySnapshot,
-): Promise<number> {
-  const lost = new Set<string>(before.names());
-  for (const name of after.names()) lost.delete(name);
-  if (lost.size === 0) return 0;
-  const released = await db
-    .selectFrom('history')
-    .select('name')
-    .where('id', '>', before.mark.historyId)
-    .where('what', '=', 'released')
-    .execute();
-  for (const { name } of released) if (name !== null) lost.delete(name);
-  if (after.size === 0 && lost.size > 0) return lost.size;
-  const { namesMax, shareMax } = SHRINK_LIMITS;
-  return lost.size > namesMax && lost.size > before.size * shareMax ? lost.size : 0;
+  /** What the counts will be after this change, if the change is all that happened. */
+  countWith(change: RegistryChange): Pick<RegistryMark, 'names' | 'devices'> {
+    let { names, devices } = this.mark;
+    for (const { name, thumbprint } of change.owners) {
+      names += Number(thumbprint !== undefined) - Number(this.#owners.has(name));
+    }
+    for (const { thumbprint } of change.devices) devices += Number(!this.#devices.has(thumbprint));
+    return { names, devices };
+  }
 }

@@ -16,12 +16,8 @@ import {
   revokeIn,
 } from './registry-deeds.ts';
 import { RegistryError } from './registry-error.ts';
-import {
-  type RegistrySnapshot,
-  readMark,
-  readSnapshot,
-  unexplainedLoss,
-} from './registry-snapshot.ts';
+import { readAfter, readSnapshot } from './registry-reader.ts';
+import type { RegistrySnapshot } from './registry-snapshot.ts';
 import { SightingLog } from './sighting-log.ts';
 
 export const REGISTRY_LIMITS = {
@@ -29,8 +25,8 @@ export const REGISTRY_LIMITS = {
   pollMs: 500,
   /** Changes that wait for the file; more means that it does not keep up. */
   writesMax: 10_000,
-  /** When devices were last seen is written in one go. */
-  sightingsFlushMs: 30_000,
+  /** When devices were last seen is written in one go; a relay that dies forgets no more than this. */
+  sightingsFlushMs: 5_000,
   /** As long as a certificate of ours can live (authority.ts), so nobody can imitate the next owner. */
   quarantineMs: 90 * 86_400_000,
 } as const;
@@ -130,7 +126,7 @@ export class Registry {
     return this.#epochs.next(thumbprint, this.#snapshot.admissible(thumbprint) !== undefined);
   }
 
-  /** Notes that a device is there. Written later; a crash loses up to half a minute of it. */
+  /** Notes that a device is there. Written later; a crash loses up to five seconds of it. */
   markSeen(thumbprint: string, atMs: number): void {
     if (this.#snapshot.admissible(thumbprint) !== undefined) this.#sightings.mark(thumbprint, atMs);
   }
@@ -222,20 +218,13 @@ export class Registry {
   /** Exchanges the snapshot if the file has another one that can be believed. */
   async #refresh(): Promise<void> {
     const before = this.#snapshot;
-    const read = await this.#database.read(async (db) => {
-      const { historyId, names, devices } = await readMark(db);
-      const { mark } = before;
-      const same = historyId === mark.historyId && names === mark.names && devices === mark.devices;
-      if (same) return undefined;
-      const after = await readSnapshot(db);
-      return { after, loss: await unexplainedLoss(db, before, after) };
-    });
+    const read = await this.#database.read((db) => readAfter(db, before));
     if (read !== undefined && read.loss > 0) throw shrunk(this.#database.file, before, read.loss);
     this.#end('read');
     // Of two that overlap, the one that began later has read later, and ends later.
     if (read === undefined) return;
-    this.#snapshot = read.after;
-    for (const listener of this.#listeners) listener(read.after, before);
+    this.#snapshot = read.snapshot;
+    for (const listener of this.#listeners) listener(read.snapshot, before);
   }
 
   #begin(kind: FaultKind, error: unknown): void {

@@ -33,6 +33,7 @@ export class Http2Visit implements Swept {
   #requestCount = 0;
   /** Streams that their visitor gave up, since the last sweep. */
   #cancelled = 0;
+  #controlFrames = 0;
   #idleSinceMs: number;
   #gone = false;
 
@@ -46,6 +47,8 @@ export class Http2Visit implements Swept {
     this.#session = session;
     session.setLocalWindowSize(HTTP2_LIMITS.connectionWindowBytes);
     session.on('stream', this.#stream);
+    session.on('ping', this.#control);
+    session.on('remoteSettings', this.#control);
     session.on('error', () => this.cut());
     session.on('close', () => this.cut());
   }
@@ -69,6 +72,7 @@ export class Http2Visit implements Swept {
 
   sweep(nowMs: number): void {
     this.#cancelled = 0;
+    this.#controlFrames = 0;
     for (const request of this.#requests) request.sweep(nowMs);
     if (this.#requests.size > 0) this.#idleSinceMs = nowMs;
     else if (
@@ -137,9 +141,19 @@ export class Http2Visit implements Swept {
     if (this.#requestCount >= ENTRANCE_LIMITS.requestsPerConnection) this.stop();
   };
 
+  #control = (): void => {
+    this.#controlFrames += 1;
+    if (this.#controlFrames > HTTP2_LIMITS.controlFramesPerSecondMax) this.#calm();
+  };
+
   #countCancelled(): void {
     this.#cancelled += 1;
-    if (this.#cancelled <= HTTP2_LIMITS.cancelledPerSecondMax || this.#gone) return;
+    if (this.#cancelled > HTTP2_LIMITS.cancelledPerSecondMax) this.#calm();
+  }
+
+  /** RFC 9113, section 10.5: this connection makes more work than it is worth. */
+  #calm(): void {
+    if (this.#gone) return;
     this.#session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     this.cut();
   }

@@ -66,6 +66,8 @@ export const HTTP2_LIMITS = {
   headerListPairsMax: 100,
   /** Per stream, towards us. Enough for 20 Mbit/s at 100 ms; a workspace has its own credit. */
   initialWindowBytes: 262_144,
+  /** PING and SETTINGS between two sweeps (1 s). Clients that keep alive by pings send one in ten. */
+  controlFramesPerSecondMax: 100,
   /** Of all streams together, towards us: four of them at full speed. */
   connectionWindowBytes: 1_048_576,
   /** Kept for the next requests of the same visit; a page loads with about as many at a time. */

@@ -119,7 +119,7 @@ export class Visit implements DeliveryOwner, Swept {
   #advance(): void {
     while (!this.#intake.empty) {
       if (this.#phase === 'between' && !this.#socket.writableNeedDrain) {
-        if (!this.#readHead()) return;
+        if (!this.#readHead()) break;
       } else if (this.#phase === 'request' && !this.#upload.done) {
         this.#readBody();
       } else {
@@ -128,6 +128,8 @@ export class Visit implements DeliveryOwner, Swept {
         return;
       }
     }
+    // What was pending is all there is.
+    if (this.#visitorEnded) this.#end();
   }
 
   /** Takes one head from what is pending. False: it is not whole, or it was refused. */
@@ -182,7 +184,7 @@ export class Visit implements DeliveryOwner, Swept {
     return (
       this.#exchange.request?.keepAlive !== true ||
       !this.#upload.done ||
-      this.#visitorEnded ||
+      (this.#visitorEnded && this.#intake.empty) ||
       this.#requests >= ENTRANCE_LIMITS.requestsPerConnection ||
       this.#parts.stopping()
     );
@@ -253,9 +255,8 @@ export class Visit implements DeliveryOwner, Swept {
   /** Request and response are done. */
   #finish(): void {
     this.#record();
-    if (this.#delivery.closing || this.#visitorEnded || this.#parts.stopping()) {
-      return this.#leave();
-    }
+    const last = this.#visitorEnded && this.#intake.empty;
+    if (last || this.#delivery.closing || this.#parts.stopping()) return this.#leave();
     this.#phase = 'between';
     this.#clock.restart();
     if (!this.#intake.empty) setImmediate(() => this.#next());

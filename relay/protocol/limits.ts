@@ -52,9 +52,9 @@ export const LIMITS = {
   pulseMs: 2_500,
   /** How often the live stream ids are compared: a leak lasts no longer. */
   syncEveryMs: 60_000,
-  /** Frames with stream id 0 in one second: ten times what round-trip measuring could want. */
+  /** Frames with stream id 0 in one second: ten times what round-trip measuring could want. (wire) */
   tunnelFramesPerSecondMax: 100,
-  /** Frames for streams that never were: an honest end sends none. */
+  /** Frames for streams that never were: an honest end sends none. (wire) */
   strayFramesMax: 1_000,
   /** An idle tunnel that drains stays so long: the other side connects elsewhere first. */
   drainEmptyMs: 5_000,

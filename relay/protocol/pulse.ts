@@ -67,7 +67,7 @@ export class Pulse {
     if (nowMs - this.#heardAtMs >= LIMITS.deadAfterMs) return this.#events.silent();
     this.#outbox.beat();
     this.#events.beat(nowMs);
-    if (nowMs - this.#pingAtMs >= LIMITS.pingEveryMs || stoodStill) this.#sendPing(nowMs);
+    if (nowMs - this.#pingAtMs >= LIMITS.pingEveryMs) this.#sendPing(nowMs);
     if (nowMs - this.#syncAtMs >= LIMITS.syncEveryMs) {
       this.#syncAtMs = nowMs;
       this.#outbox.put(FRAME.sync, 0, this.#events.syncPayload());

@@ -2,6 +2,7 @@
 import type { RawData, WebSocket } from 'ws';
 import { LIMITS } from './limits.ts';
 import type { Wire } from './wire.ts';
+import type { YoungBuffers } from './young-buffers.ts';
 
 /** What arrives on a wire. */
 export interface WireEvents {
@@ -14,13 +15,15 @@ const CLOSE_REASON_BYTES_MAX = 123;
 
 export class WebSocketWire implements Wire {
   readonly #socket: WebSocket;
+  readonly #youngBuffers: YoungBuffers;
   #events: WireEvents | undefined;
   readonly #early: Buffer[] = [];
   #lost: { readonly code: number; readonly reason: string } | undefined;
   #closeReason = '';
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WebSocket, youngBuffers: YoungBuffers) {
     this.#socket = socket;
+    this.#youngBuffers = youngBuffers;
     socket.on('message', (data, isBinary) => this.#message(data, isBinary));
     // The text of an error is in the close that follows it.
     socket.on('error', (error: Error) => {
@@ -52,6 +55,7 @@ export class WebSocketWire implements Wire {
 
   send(message: Buffer, sent: () => void): void {
     this.#socket.send(message, sent);
+    this.#youngBuffers.made(message.length);
   }
 
   close(code: number, reason: string): void {
@@ -69,6 +73,8 @@ export class WebSocketWire implements Wire {
       this.close(1003, 'protocol: messages are binary');
       return;
     }
+    // What TLS decrypted, and the message that was put together from it.
+    this.#youngBuffers.made(2 * data.length);
     if (this.#events !== undefined) this.#events.receive(data);
     else if (this.#early.length < EARLY_MESSAGES_MAX) this.#early.push(data);
     else this.cut();
