@@ -1,18 +1,18 @@
 // The log of a program, on stderr: JSON lines for machines, readable lines on a terminal.
-import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { destination, type Logger, pino } from 'pino';
 
 const LOG_LIMITS = {
   /** Lines that the reader of stderr has not taken. When it stalls, lines are lost and not the program. */
   bytesHeld: 16_777_216,
   /** A reader that stalls while the program ends does not keep it. */
-  closeTimeoutMs: 500,
+  flushTimeoutMs: 500,
 } as const;
 
 export interface ProgramLog {
   readonly log: Logger;
-  /** Writes what is held, in its order; nothing can be logged afterwards. */
-  close(): Promise<void>;
+  /** Writes what is held, in its order: to be waited for before the process exits. */
+  flush(): Promise<void>;
 }
 
 export async function openLog(name: string, level: string): Promise<ProgramLog> {
@@ -27,18 +27,20 @@ export async function openLog(name: string, level: string): Promise<ProgramLog> 
       ignore,
       translateTime: 'SYS:HH:MM:ss',
     };
-    return { log: pino(options, build(pretty)), close: async () => undefined };
+    return { log: pino(options, build(pretty)), flush: async () => undefined };
   }
-  const lines = destination({ dest: 2, sync: false, maxLength: LOG_LIMITS.bytesHeld });
+  // With a minimum of 0, `flush` would not wait for what is being written.
+  const lines = destination({
+    dest: 2,
+    sync: false,
+    minLength: 1,
+    maxLength: LOG_LIMITS.bytesHeld,
+  });
   return {
     log: pino(options, lines),
-    async close() {
-      const closed = once(lines, 'close', {
-        signal: AbortSignal.timeout(LOG_LIMITS.closeTimeoutMs),
-      });
-      lines.end();
-      // The process ends now in any case.
-      await closed.catch(() => undefined);
+    async flush() {
+      const written = new Promise<void>((settle) => lines.flush(() => settle()));
+      await Promise.race([written, delay(LOG_LIMITS.flushTimeoutMs, undefined, { ref: false })]);
     },
   };
 }

@@ -59,19 +59,19 @@ export async function runProgram<Config extends { readonly ops: OpsAddress }>(
     process.stderr.write(`${error.message}\n`);
     return leave(2, error.message);
   }
-  const { log, close } = await openLog(program.name, program.logLevel);
+  const { log, flush } = await openLog(program.name, program.logLevel);
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, `A fault in the program itself: ${error.message}`);
     leave(1, error.message);
   });
   try {
     await serve(program, config, { log, stopAsked });
-    await close();
+    await flush();
     leave(0);
   } catch (error) {
     const sentence = failureSentence(error) + portSetting(error, config, program.configFile);
     log.fatal(isBug(error) ? { err: error } : {}, sentence);
-    await close();
+    await flush();
     leave(1, sentence);
   }
 }
@@ -89,11 +89,12 @@ async function serve<Config extends { readonly ops: OpsAddress }>(
   const metrics = new Registry();
   collectDefaultMetrics({ register: metrics });
   const readiness: Readiness = { why: 'The program is starting.' };
+  const stopTimeoutMs = program.stopTimeoutMs(config);
   // From the wish on, so that a start that hangs is ended by it too.
   const cut = stopAsked.then((by) => {
     readiness.why = 'The program is stopping.';
     log.info({ by }, 'stopping');
-    cutOff(log, program.stopTimeoutMs(config));
+    cutOff(log, stopTimeoutMs);
   });
   const ops = opsServer(config.ops, metrics, readiness);
   const url = await ops.listen(config.ops);

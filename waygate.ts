@@ -7,8 +7,10 @@ import { failureSentence, isBug } from './failure.ts';
 import release from './package.json' with { type: 'json' };
 import type { EnrollRequest } from './relay-verbs.ts';
 
-await main();
+/** Above the 10 s that tunnels.ts gives to running answers; short enough for a package upgrade. */
+const DEVICE_STOP_TIMEOUT_MS = 15_000;
 
+// Whatever the commands use must stand above: nothing below has run yet.
 async function main(): Promise<void> {
   try {
     await commandLine().parseAsync();
@@ -156,9 +158,6 @@ function addDevice(waygate: Command): void {
     });
 }
 
-/** Long enough for running answers, short enough for a package upgrade. */
-const DEVICE_STOP_TIMEOUT_MS = 10_000;
-
 interface ProgramFlags {
   readonly config?: string;
   readonly logLevel: string;
@@ -206,3 +205,6 @@ function port(text: string): number {
   if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
   throw new InvalidArgumentError('It must be a number from 0 to 65535.');
 }
+
+// Last, so that everything above is there when it runs.
+await main();

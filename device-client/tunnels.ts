@@ -2,6 +2,7 @@
 // that drains is left for another connection first; its running streams finish on the old one.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { helloFailure } from '../relay/protocol/hello-failure.ts';
 import { HelloError } from '../relay/protocol/hello-messages.ts';
 import type { SigningKey } from '../relay/protocol/key.ts';
 import type { OpenHeader } from '../relay/protocol/open.ts';
@@ -39,9 +40,13 @@ export class Tunnels {
   readonly #stopped = new AbortController();
   /** The end of the first attempt. */
   readonly #first = Promise.withResolvers<void>();
-  #everConnected = false;
-  /** Another copy of this key has taken over: connecting again would only take it back and forth. */
-  superseded = false;
+  /** The first attempt is over: from now on everything is waited for. */
+  #started = false;
+  /**
+   * Why this device stays away, for a person: another copy of its key has taken over, and connecting
+   * again would only take the name back and forth; or the key was revoked, which is for ever.
+   */
+  #banned: string | undefined;
 
   constructor(options: TunnelsOptions) {
     this.#options = options;
@@ -78,11 +83,11 @@ export class Tunnels {
     const { log } = this.#options;
     const backOff = new BackOff();
     const { signal } = this.#stopped;
-    while (!signal.aborted && !this.superseded) {
+    while (!signal.aborted && this.#banned === undefined) {
       const outcome = await this.#hold(slot, backOff);
       if (signal.aborted || outcome === 'fatal') return;
       const waitMs = outcome === 'drained' ? Math.random() * DRAIN_JITTER_MS : backOff.next();
-      if (this.superseded) break;
+      if (this.#banned !== undefined) break;
       log.info({ slot, waitMs: Math.round(waitMs) }, 'tunnel: connecting again');
       await delay(waitMs, undefined, { signal }).catch(() => undefined);
     }
@@ -96,9 +101,8 @@ export class Tunnels {
     try {
       const tunnel = await this.#dial(slot, over.resolve);
       upAtMs = performance.now();
-      this.#everConnected = true;
       this.#options.changed(true, '');
-      this.#first.resolve();
+      this.#begun();
       log.info({ slot, epoch: tunnel.welcome.epoch, names: tunnel.welcome.names }, 'tunnel: up');
     } catch (error) {
       return this.#refused(slot, error);
@@ -138,37 +142,54 @@ export class Tunnels {
 
   #forgetEnded(): void {
     for (const session of this.#sessions) if (session.ended) this.#sessions.delete(session);
-    if (this.#sessions.size === 0) this.#options.changed(false, 'No tunnel to the relay is up.');
+    if (this.#sessions.size > 0) return;
+    this.#options.changed(false, this.#banned ?? 'No tunnel to the relay is up.');
+  }
+
+  #begun(): void {
+    this.#started = true;
+    this.#first.resolve();
   }
 
   #refused(slot: 0 | 1, error: unknown): 'ended' | 'fatal' {
-    const { log } = this.#options;
     if (!(error instanceof HelloError)) throw error;
-    log.warn({ slot, code: error.code }, error.message);
-    if (this.#everConnected || !isVerdict(error.code)) {
-      if (!this.#everConnected) this.#options.changed(false, error.message);
-      this.#first.resolve();
+    const { code, message } = error;
+    if (code === 'ERR_HELLO_SUPERSEDED') {
+      this.#ban(slot, message);
       return 'ended';
     }
-    this.#first.reject(error);
-    return 'fatal';
+    this.#options.log.warn({ slot, code }, message);
+    if (!this.#started && isVerdict(code)) {
+      this.#first.reject(error);
+      return 'fatal';
+    }
+    if (this.#sessions.size === 0) this.#options.changed(false, message);
+    this.#begun();
+    return 'ended';
   }
 
   #ended(slot: 0 | 1, end: SessionEnd): void {
-    const { log } = this.#options;
-    if (end.code !== CLOSE.superseded) {
-      log.warn({ slot, ...end }, 'tunnel: ended');
-      return;
-    }
-    if (this.superseded) return;
-    this.superseded = true;
-    const why =
-      'Another device has connected with a copy of this key, and the relay serves that one now. ' +
-      'If that is not yours, ask the vendor to revoke the key; else start this device again.';
-    log.error({ slot }, why);
+    const why = BANS[end.code];
+    if (why === undefined) this.#options.log.warn({ slot, ...end }, 'tunnel: ended');
+    else this.#ban(slot, why);
+  }
+
+  #ban(slot: 0 | 1, why: string): void {
+    this.#begun();
+    if (this.#banned !== undefined) return;
+    this.#banned = why;
+    this.#options.log.error({ slot }, why);
     this.#options.changed(false, why);
   }
 }
+
+/** Closes after which a device stays away (PROTOCOL.md, section 10), and what its owner is told. */
+const BANS: Readonly<Record<number, string>> = {
+  [CLOSE.superseded]: helloFailure('ERR_HELLO_SUPERSEDED', 'proof').message,
+  [CLOSE.revoked]:
+    'The vendor has revoked the key of this device, for ever. If that was not wanted, make a new ' +
+    'key: move the key file away, start the device again, and have the key that it shows enrolled.',
+};
 
 /** The relay has judged, or was judged: waiting alone will not change it. */
 function isVerdict(code: string): boolean {

@@ -16,6 +16,7 @@ import {
   type Proof,
   parseDeviceNonce,
 } from './protocol/hello.ts';
+import { helloFailure } from './protocol/hello-failure.ts';
 import { HelloError, receiveHello, sendHello } from './protocol/hello-messages.ts';
 import type { PublicKey, SigningKey } from './protocol/key.ts';
 import { LIMITS, SUBPROTOCOL } from './protocol/limits.ts';
@@ -151,6 +152,10 @@ export class Admission {
     const { tunnels, zone, namesOf, streamsPerTunnel, log } = this.#options;
     const { thumbprint } = proof.deviceKey;
     const epoch = await tunnels.claim(thumbprint, proof.instance);
+    if (epoch === undefined) {
+      const { code, message } = helloFailure('ERR_HELLO_SUPERSEDED', 'proof');
+      throw new HelloError(code, message);
+    }
     sendHello(wire, FRAME.welcome, encodeWelcome({ epoch, names: namesOf(thumbprint), zone }));
     const session = new Session({
       wire,

@@ -6,7 +6,7 @@ import type { RegistryWrite } from './registry-database.ts';
 import { unknownDevice } from './registry-deeds.ts';
 import { RegistryError } from './registry-error.ts';
 
-export const EPOCH_LIMITS = {
+const EPOCH_LIMITS = {
   /** Requests in one transaction: a few milliseconds of work. */
   batchMax: 500,
   /** Requests that wait; beyond it devices are told to come back. */

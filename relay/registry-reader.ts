@@ -10,7 +10,7 @@ import {
 } from './registry-snapshot.ts';
 
 /** The greatest loss that needs no explanation: more than so many names, and than this share of all. */
-export const SHRINK_LIMITS = { namesMax: 20, shareMax: 0.05 } as const;
+const SHRINK_LIMITS = { namesMax: 20, shareMax: 0.05 } as const;
 
 /** Deeds that are followed one by one; beyond it (and beyond SQL's parameters) all is read. */
 const DEEDS_MAX = 300;
@@ -39,7 +39,7 @@ export async function readAfter(
   const mark = await readMark(db);
   if (isSame(mark, before.mark)) return undefined;
   const change = await readChange(db, before.mark.historyId);
-  if (change !== undefined && mark.historyId > before.mark.historyId) {
+  if (change !== undefined) {
     const explained = { ...mark, ...before.countWith(change) };
     if (isSame(mark, explained)) return { snapshot: before.with(mark, change), loss: 0 };
   }
@@ -61,7 +61,7 @@ async function readMark(db: Transaction): Promise<RegistryMark> {
   };
 }
 
-/** The present rows of every name and key in the deeds since then; `undefined` when they are many. */
+/** The present rows of all names and keys in the deeds since then; `undefined`: none, or too many. */
 async function readChange(db: Transaction, sinceId: number): Promise<RegistryChange | undefined> {
   const deeds = await db
     .selectFrom('history')
@@ -69,13 +69,10 @@ async function readChange(db: Transaction, sinceId: number): Promise<RegistryCha
     .where('id', '>', sinceId)
     .limit(DEEDS_MAX + 1)
     .execute();
-  if (deeds.length > DEEDS_MAX) return undefined;
+  if (deeds.length === 0 || deeds.length > DEEDS_MAX) return undefined;
   const names = [...new Set(deeds.flatMap(({ name }) => name ?? []))];
-  const rows = await db
-    .selectFrom('names')
-    .select(['name', 'thumbprint'])
-    .where('name', 'in', names)
-    .execute();
+  const query = db.selectFrom('names').select(['name', 'thumbprint']);
+  const rows = names.length === 0 ? [] : await query.where('name', 'in', names).execute();
   const owner = new Map(rows.map(({ name, thumbprint }) => [name, thumbprint]));
   const thumbprints = new Set([
     ...deeds.flatMap(({ thumbprint }) => thumbprint ?? []),

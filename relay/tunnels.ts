@@ -19,6 +19,10 @@ interface Presence {
   readonly instance: string;
   readonly epoch: number;
   readonly tunnels: Set<Tunnel>;
+  /** Instances that this one, or those before it, have superseded; the latest ones. */
+  readonly superseded: ReadonlySet<string>;
+  /** On the monotonic clock. */
+  readonly claimedAtMs: number;
   /** Epoch milliseconds at which the last tunnel ended. */
   awaySinceMs: number | undefined;
 }
@@ -35,7 +39,7 @@ export class Tunnels {
   readonly #options: TunnelsOptions;
   readonly #presences = new Map<string, Presence>();
   /** One change of epoch at a time per device. */
-  readonly #claims = new Map<string, Promise<number>>();
+  readonly #claims = new Map<string, Promise<number | undefined>>();
 
   constructor(options: TunnelsOptions) {
     this.#options = options;
@@ -56,9 +60,10 @@ export class Tunnels {
 
   /**
    * The epoch of a device's instance. A new instance gets a higher one, and the tunnels of the old
-   * one are closed. Instances that ask at the same time are judged one after the other.
+   * one are closed. Undefined: the instance was superseded, and the newer one is here. Instances
+   * that ask at the same time are judged one after the other.
    */
-  claim(thumbprint: string, instance: string): Promise<number> {
+  claim(thumbprint: string, instance: string): Promise<number | undefined> {
     const before = this.#claims.get(thumbprint) ?? Promise.resolve(0);
     const claim = before.then(
       () => this.#claim(thumbprint, instance),
@@ -139,12 +144,20 @@ export class Tunnels {
     return [...this.#presences.values()].flatMap((presence) => [...presence.tunnels]);
   }
 
-  async #claim(thumbprint: string, instance: string): Promise<number> {
+  async #claim(thumbprint: string, instance: string): Promise<number | undefined> {
     const old = this.#presences.get(thumbprint);
     if (old?.instance === instance) return old.epoch;
+    if (old !== undefined && isFenced(old, instance)) return undefined;
     const epoch = Math.max(await this.#options.nextEpoch(thumbprint), (old?.epoch ?? 0) + 1);
     const awaySinceMs = old?.awaySinceMs ?? Date.now();
-    this.#presences.set(thumbprint, { instance, epoch, tunnels: new Set(), awaySinceMs });
+    this.#presences.set(thumbprint, {
+      instance,
+      epoch,
+      tunnels: new Set(),
+      superseded: supersededBy(instance, old),
+      claimedAtMs: performance.now(),
+      awaySinceMs,
+    });
     if (old !== undefined && old.tunnels.size > 0) {
       this.#options.log.warn(
         { device: thumbprint, epoch },
@@ -157,4 +170,24 @@ export class Tunnels {
     }
     return epoch;
   }
+}
+
+const PRESENCE_LIMITS = {
+  /** Instances of one key that are remembered as superseded. Who has more copies has other worries. */
+  supersededMax: 16,
+  /** From its claim to its first tunnel an instance has no tunnel, and is here all the same. */
+  arrivalMs: 10_000,
+} as const;
+
+/** A machine that slept through its supersession wakes up and connects: it may not take over in turn. */
+function isFenced(presence: Presence, instance: string): boolean {
+  if (!presence.superseded.has(instance)) return false;
+  const arriving = performance.now() - presence.claimedAtMs < PRESENCE_LIMITS.arrivalMs;
+  return presence.tunnels.size > 0 || arriving;
+}
+
+function supersededBy(instance: string, old: Presence | undefined): ReadonlySet<string> {
+  if (old === undefined) return new Set();
+  const all = [...old.superseded, old.instance].filter((other) => other !== instance);
+  return new Set(all.slice(-PRESENCE_LIMITS.supersededMax));
 }

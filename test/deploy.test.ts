@@ -128,8 +128,8 @@ describe('images', () => {
     const enrolment = ['--name', 'alice', '--device-key', deviceKey];
     command(relayTree, ['relay', 'enroll', '--config', relayYaml, ...enrolment]);
     const device = await start(deviceTree, 'device', deviceYaml);
-    expect(await stop(device.child)).toBe(0);
-    expect(await stop(relay.child)).toBe(0);
+    expect(await stop(device)).toBe(0);
+    expect(await stop(relay)).toBe(0);
   }, 30_000);
 });
 
@@ -206,6 +206,7 @@ function command(tree: string, args: readonly string[]): string {
 interface Started {
   readonly child: ChildProcess;
   readonly ready: Readonly<Record<string, unknown>>;
+  log(): string;
 }
 
 /** Starts the program as the image does, and waits until it serves. */
@@ -227,12 +228,14 @@ async function start(tree: string, program: Program, configFile: string): Promis
     const [message] = await Promise.race([once(child, 'message'), ended]);
     if (message.event !== 'ready') continue;
     ended.catch(() => undefined);
-    return { child, ready: message };
+    return { child, ready: message, log: () => log };
   }
 }
 
-async function stop(child: ChildProcess): Promise<unknown> {
+/** The exit code, or what the program said instead of ending well. */
+async function stop({ child, log }: Started): Promise<unknown> {
   const exited = once(child, 'exit');
   child.kill('SIGTERM');
-  return (await exited)[0];
+  const [exitCode] = await exited;
+  return exitCode === 0 ? 0 : log();
 }

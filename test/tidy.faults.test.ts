@@ -110,6 +110,12 @@ const FAULTS: readonly Fault[] = [
     text: '// Limits.\nexport const DNS_LIMITS = {\n  /** Why. */\n  a: 1,\n  bMs: 2,\n};\n',
     found: /dns\/limits\.ts:5: say why DNS_LIMITS\.bMs/,
   },
+  {
+    rule: LIMIT,
+    path: 'dns/limits.ts',
+    text: '// Limits.\nexport const LIMITS = {\n  /** Why. */\n  askMin: 1,\n  askMax: 2,\n  askMs: 3,\n};\n',
+    found: /^dns\/limits\.ts:6: say why LIMITS\.askMs is what it is$/,
+  },
   { rule: 'no large files', path: 'x.bin', text: 'x'.repeat(300_000), found: /x\.bin/ },
   { rule: STRANGER, path: 'README.md', text: undefined, found: /missing/ },
   { rule: STRANGER, path: 'README.md', text: '```sh\nmake\nnpm start\n```', found: /found make/ },

@@ -22,14 +22,14 @@ export function readHttp2Head(
   const fields: string[] = [];
   const found = readFields(raw, pseudo.end, fields);
   if ('detail' in found) return found;
-  const fault = judgeFields(fields, HEAD_LIMITS.fieldsMax);
-  if (fault !== undefined) return fault;
   // A Host field beside :authority says nothing more, so it must not say anything else.
   if (authority !== undefined && found.host !== undefined && !sameHost(found.host, authority)) {
     return FAULTS.host;
   }
   const host = authority ?? found.host;
   if (host !== undefined) fields.push('Host', host);
+  const fault = judgeFields(fields, HEAD_LIMITS.fieldsMax);
+  if (fault !== undefined) return fault;
   if (bodiless && (found.length ?? '0') !== '0') return FAULTS.length;
   if (found.length === undefined) {
     if (!bodiless) fields.push('Transfer-Encoding', 'chunked');

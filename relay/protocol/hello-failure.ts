@@ -13,6 +13,7 @@ export type HelloErrorCode =
   | 'ERR_HELLO_NONCE_USED'
   | 'ERR_HELLO_EXPIRED'
   | 'ERR_HELLO_EXPORTER'
+  | 'ERR_HELLO_SUPERSEDED'
   | 'ERR_HELLO_VERSION';
 
 export interface HelloFailure {
@@ -101,6 +102,12 @@ const MESSAGES: Readonly<Record<HelloErrorCode, Readonly<Record<HelloPart, strin
   ERR_HELLO_EXPORTER: {
     challenge: `The relay and this device do not see the same TLS connection. ${MIDDLE}`,
     proof: `The device and this relay do not see the same TLS connection. ${MIDDLE}`,
+  },
+  ERR_HELLO_SUPERSEDED: {
+    challenge: 'Another relay serves this device now.',
+    proof:
+      'Another device has connected with a copy of this key, and the relay serves that one now. ' +
+      'If that is not yours, ask the vendor to revoke the key; else start this device again.',
   },
   ERR_HELLO_VERSION: {
     challenge:

@@ -22,6 +22,8 @@ export const LIMITS = {
   windowBytesMax: 6_291_456,
   /** Growth of all windows of a tunnel together: five streams at full size; the rest stay small. */
   windowGrowthBytesMax: 33_554_432,
+  /** Nearer than this the first window carries a gigabit/s; more would only be held for who stops. */
+  windowGrowthRoundTripMs: 2,
   /** Bytes of a tunnel that were delivered and found no room. Beyond it the stalest stream is reset. */
   heldBytesMax: 33_554_432,
   /** What holding a frame costs beside its bytes: or 1-byte frames would cost 50 times what they say. */

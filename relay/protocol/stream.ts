@@ -218,6 +218,7 @@ export class Stream implements Link, Sender {
     const growth = Math.min(this.#windowBytes, LIMITS.windowBytesMax - this.#windowBytes);
     if (
       roundTripMs !== undefined &&
+      roundTripMs >= LIMITS.windowGrowthRoundTripMs &&
       growth > 0 &&
       growth <= host.growthBytesLeft &&
       nowMs - this.#grantedAtMs < 2 * roundTripMs

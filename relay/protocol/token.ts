@@ -5,8 +5,8 @@ import { CompactSign, compactVerify, decodeProtectedHeader } from 'jose';
 import type { PublicKey, SigningKey } from './key.ts';
 
 export const TOKEN_LIMITS = {
-  /** Several times the largest honest token; checked before anything is parsed. */
-  tokenBytesMax: 4096,
+  /** Several times the largest honest token; with a frame's header it fills a hello message. */
+  tokenBytesMax: 4088,
 } as const;
 
 export type Claims = Readonly<Record<string, unknown>>;

@@ -18,6 +18,7 @@ export class WebSocketWire implements Wire {
   readonly #youngBuffers: YoungBuffers;
   #events: WireEvents | undefined;
   readonly #early: Buffer[] = [];
+  #earlyBytes = 0;
   #lost: { readonly code: number; readonly reason: string } | undefined;
   #closeReason = '';
 
@@ -42,6 +43,7 @@ export class WebSocketWire implements Wire {
     while (this.#events === events) {
       const message = this.#early.shift();
       if (message === undefined) break;
+      this.#earlyBytes -= message.length;
       events.receive(message);
     }
     if (this.#lost !== undefined && this.#events === events)
@@ -76,10 +78,13 @@ export class WebSocketWire implements Wire {
     // What TLS decrypted, and the message that was put together from it.
     this.#youngBuffers.made(2 * data.length);
     if (this.#events !== undefined) this.#events.receive(data);
-    else if (this.#early.length < EARLY_MESSAGES_MAX) this.#early.push(data);
-    else this.cut();
+    else if (this.#earlyBytes + data.length > EARLY_BYTES_MAX) this.cut();
+    else {
+      this.#earlyBytes += data.length;
+      this.#early.push(data);
+    }
   }
 }
 
 /** Between two steps of the hello only a welcome and what follows it at once can come. */
-const EARLY_MESSAGES_MAX = 64;
+const EARLY_BYTES_MAX = LIMITS.messageBytesMax;

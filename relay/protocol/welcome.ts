@@ -3,10 +3,10 @@
 import { type DeviceName, type Hostname, parseDeviceName, parseHostname } from '../../dns/name.ts';
 
 /** One frame's worth: about 1,500 names of one device. */
-const WELCOME_BYTES_MAX = 65_536;
+const WELCOME_BYTES_MAX = 65_535;
 
 export interface Welcome {
-  /** Grows with every tunnel of this device key; of two tunnels in one slot the higher one wins. */
+  /** Grows with every new instance of this device key; the instance with the highest one is served. */
   readonly epoch: number;
   readonly names: readonly DeviceName[];
   readonly zone: Hostname;

@@ -35,7 +35,9 @@ export class Processes implements AsyncDisposable {
   start(label: string, program: string, args: readonly string[]): ChildProcess {
     const isScript = program.endsWith('.ts');
     const path = isScript ? process.execPath : (findProgram(program) ?? program);
-    const child = spawn(path, isScript ? [program, ...args] : args, {
+    // The kernel ends them when we are killed and can do nothing any more.
+    const leash = ['--pdeathsig', 'TERM', path, ...(isScript ? [program] : []), ...args];
+    const child = spawn('setpriv', leash, {
       cwd: process.cwd(),
       // A group of its own: Ctrl-C comes to us alone, and the end of a child reaches its children.
       detached: true,

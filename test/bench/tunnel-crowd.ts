@@ -1,29 +1,35 @@
 // Thousands of devices in one process: enrols a key for each, waits for the word, then holds a tunnel
-// for each. Argument: the plan as JSON. Tells `enrolled` and `connected` over IPC.
+// for each. Arguments: how many, and the file of the registry. Tells `enrolled` over IPC, is told the
+// relay, and tells `connected`.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
 import { dialTunnel, type RelayAddress } from '../../device-client/tunnel.ts';
 import { parseDeviceName } from '../../dns/name.ts';
+import { makeInstance } from '../../relay/protocol/hello.ts';
 import { generateKey, parsePublicKey, type SigningKey } from '../../relay/protocol/key.ts';
+import { YoungBuffers } from '../../relay/protocol/young-buffers.ts';
 import { openRegistry } from '../../relay/registry.ts';
 import { ZONE } from './waygate.ts';
 
 /** Hellos under way at once: below what a listen queue takes, and a real crowd is jittered too. */
 const AT_ONCE = 32;
 
-const plan = JSON.parse(process.argv[2] ?? '{}');
+/** One process, one count. */
+const YOUNG_BUFFERS = new YoungBuffers();
+
+const [count = '', registryFile = ''] = process.argv.slice(2);
 process.on('disconnect', () => process.exit());
 
-const keys: SigningKey[] = Array.from({ length: plan.count }, () => generateKey('device'));
+const keys: SigningKey[] = Array.from({ length: Number(count) }, () => generateKey('device'));
 await enrolAll();
 process.send?.({ event: 'enrolled' });
-await once(process, 'message');
-process.send?.({ event: 'connected', tunnels: await dialAll() });
+const [told] = await once(process, 'message');
+process.send?.({ event: 'connected', tunnels: await dialAll(told) });
 
 async function enrolAll(): Promise<void> {
-  const registry = await openRegistry({ file: plan.registry, log: pino({ level: 'warn' }) });
+  const registry = await openRegistry({ file: registryFile, log: pino({ level: 'warn' }) });
   for (const [index, { publicKey }] of keys.entries()) {
     const name = parseDeviceName(`crowd${index}`);
     assert(name !== undefined);
@@ -32,14 +38,21 @@ async function enrolAll(): Promise<void> {
   await registry.close();
 }
 
-/** How many tunnels are open; all but those that the relay refused. */
-async function dialAll(): Promise<number> {
-  const vendorKey = parsePublicKey(plan.vendorKey, 'vendor');
+interface RelayTold {
+  readonly port: number;
+  /** File of its certificate authority. */
+  readonly ca: string;
+  readonly vendorKey: string;
+}
+
+/** How many tunnels are open; rejects when the relay refuses one. */
+async function dialAll(told: RelayTold): Promise<number> {
+  const vendorKey = parsePublicKey(told.vendorKey, 'vendor');
   assert(vendorKey !== undefined);
   const relay: RelayAddress = {
-    url: new URL(`wss://tunnel.${ZONE}:${plan.port}/`),
+    url: new URL(`wss://tunnel.${ZONE}:${told.port}/`),
     vendorKey,
-    ca: readFileSync(plan.ca, 'utf8'),
+    ca: readFileSync(told.ca, 'utf8'),
     address: '127.0.0.1',
   };
   let open = 0;
@@ -58,9 +71,11 @@ async function dial(relay: RelayAddress, deviceKey: SigningKey): Promise<void> {
   await dialTunnel({
     relay,
     deviceKey,
-    instance: deviceKey.publicKey.thumbprint.slice(0, 22),
+    instance: makeInstance(),
     slot: 0,
     software: 'waygate/bench',
+    youngBuffers: new YoungBuffers(),
+    youngBuffers: YOUNG_BUFFERS,
     accept: (stream) => stream.reset('workspace-unknown'),
     drained: () => undefined,
     faulted: () => undefined,

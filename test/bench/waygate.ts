@@ -2,8 +2,9 @@
 // configurations and verbs. The access log is off, as it is for everybody in this bench.
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { relayFiles } from '../../relay/config.ts';
 import type { Ports } from './nginx.ts';
 import { message, type Processes } from './processes.ts';
 
@@ -16,8 +17,12 @@ export interface RelayRun {
   /** File of the certificate authority. */
   readonly ca: string;
   readonly vendorKey: string;
-  /** File of the registry, for those who enrol many devices. */
-  readonly registry: string;
+}
+
+/** The registry of a relay that is not yet started, for those who enrol many devices. */
+export function relayRegistry(folder: string, name: string): string {
+  mkdirSync(join(folder, name), { mode: 0o700 });
+  return relayFiles({ state: join(folder, name) }).registry;
 }
 
 export async function startRelay(
@@ -44,7 +49,6 @@ export async function startRelay(
     port: Number(ready['port']),
     ca: String(ready['ca']),
     vendorKey: String(ready['vendorKey']),
-    registry: join(state, 'registry.sqlite'),
   };
 }
 

@@ -14,6 +14,7 @@ import {
 } from '../../certs/authority.ts';
 import { openStore, type Store } from '../../certs/store.ts';
 import { type Hostname, parseHostname } from '../../dns/name.ts';
+import { requires } from '../world/requires.ts';
 
 const run = promisify(execFile);
 const ZONE = hostname('vendor.localhost');
@@ -49,7 +50,9 @@ async function openssl(authority: Authority, certPem: string, ...more: string[])
   );
 }
 
-describe('the local CA', () => {
+const need = requires('openssl');
+
+describe.skipIf(need.skip)('the local CA', () => {
   test('is made once, by whichever process is first, and stays', async () => {
     const opened = await Promise.all(Array.from({ length: 5 }, () => openAuthority(store, ZONE)));
     expect(new Set(opened.map(({ caPem }) => caPem)).size).toBe(1);
@@ -181,7 +184,7 @@ describe('the local CA', () => {
   });
 });
 
-describe('a certificate', () => {
+describe.skipIf(need.skip)('a certificate', () => {
   test('has exactly the names, a key of its own, and a serial of 128 random bits', async () => {
     const authority = await createAuthority(ZONE);
     const issued = await Promise.all(

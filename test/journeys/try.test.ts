@@ -83,12 +83,19 @@ describe('waygate try', { timeout: 60_000 }, () => {
     expect(await trial.ended).toBe(0);
     expect([runs(relay.pid), runs(device.pid)]).toEqual([false, false]);
     expect(trial.stdout().split('\n')).toHaveLength(2);
+    for (const program of ['relay', 'device']) {
+      const log = readFileSync(join(folder, `${program}.log`), 'utf8');
+      const last = log.trimEnd().split('\n').at(-1) ?? '';
+      expect(JSON.parse(last)).toMatchObject({ name: program, msg: 'stopped' });
+      expect(log).not.toMatch(/"level":[56]0/);
+    }
   });
 
   it('tells a person what is ready and where the CA is, on stdout', async () => {
     const folder = directory();
     const trial = start(folder, '--port', '0', '--zone', 'attic.localhost');
     await trial.said(/Ctrl-C stops everything/);
+    await trial.printed(/^ca .*\n/m);
     const [ready = '', ca = '', rest] = trial.stdout().split('\n');
     expect(ready).toMatch(/^ready https:\/\/hello\.demo\.attic\.localhost:\d+\/$/);
     expect(ca).toMatch(/^ca \/.*\.pem$/);

@@ -101,7 +101,10 @@ describe('a program', () => {
     child.kill(signal);
     child.kill(signal);
     expect(await exited).toEqual([0, null]);
-    expect(log()).toContain('little has stopped');
+    const lines = log().trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line).msg)).toEqual([
+      ...['starting', 'stopping', 'little has stopped', 'stopped'],
+    ]);
   });
 
   it('stops when its parent is gone', async () => {

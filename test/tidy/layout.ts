@@ -46,20 +46,21 @@ const CONFIG = /^(config-file\.ts|(relay|device-client|dns)\/config\.ts)$/;
 
 const DOORS: Readonly<Record<string, Door>> = {
   ws: {
-    files: /^(relay\/admission\.ts|device-client\/tunnel\.ts)$/,
-    why: 'one accepting and one dialling end; the protocol sees only bytes',
+    files:
+      /^(relay\/admission|relay\/protocol\/websocket-wire|device-client\/(tunnel|sample))\.ts$/,
+    why: 'one end accepts, one dials, one file makes a wire of it; the sample workspace echoes',
   },
   jose: {
     files: /^relay\/(protocol\/(key|hello|token)|access\/[a-z-]+)\.ts$/,
     why: 'what is signed and verified must be readable in one place',
   },
   kysely: {
-    files: /^relay\/(registry|migrations)[a-z-]*\.ts$/,
+    files: /^relay\/(registry[a-z-]*|migrations|sqlite-dialect|epoch-counter|sighting-log)\.ts$/,
     why: 'nothing else knows that the registry is a database',
     typesAnywhere: true,
   },
   'node:sqlite': {
-    files: /^relay\/registry[a-z-]*\.ts$/,
+    files: /^relay\/(sqlite-dialect|registry-database)\.ts$/,
     why: 'nothing else knows which database it is',
   },
   fastify: { files: /^(program|relay\/api)\.ts$/, why: 'an API is not the data path' },
@@ -76,7 +77,7 @@ const DOORS: Readonly<Record<string, Door>> = {
     why: 'only a program knows whether a person reads',
   },
   'prom-client': {
-    files: /^(program|[a-z-]+\/metrics|relay\/main|device-client\/main)\.ts$/,
+    files: /^(program|([a-z-]+\/)+metrics|relay\/main|device-client\/main)\.ts$/,
     why: 'parts count with plain numbers; a program gives them names',
     typesAnywhere: true,
   },
@@ -84,7 +85,10 @@ const DOORS: Readonly<Record<string, Door>> = {
   'reflect-metadata': { files: /^certs\//, why: '@peculiar/x509 needs it loaded first' },
   dns2: { files: /^dns\/(server|codec)\.ts$/, why: 'a codec behind our own admission gate' },
   'acme-client': { files: /^certs\/order\.ts$/, why: 'one ACME client behind our own contract' },
-  'node:child_process': { files: /^try\.ts$/, why: 'no program of ours starts another but try' },
+  'node:child_process': {
+    files: /^try-process\.ts$/,
+    why: 'no program of ours starts another but try',
+  },
   undici: { files: TEST_ONLY, why: 'a visitor in tests; our own path uses plain sockets' },
   'playwright-core': { files: TEST_ONLY, why: 'a browser in tests' },
   'fast-check': { files: TEST_ONLY, why: 'properties are tests' },
@@ -150,6 +154,8 @@ function unitOf(path: string): Unit | undefined {
 function judgeFolder({ file, target, ours }: Import): string[] {
   const unit = unitOf(file);
   if (!ours || unit === undefined || unit.mayImport.test(target)) return [];
+  // Whoever names our version reads it there.
+  if (target === 'package.json') return [];
   return [`${file}: imports ${target}; it may import ${unit.words}`];
 }
 

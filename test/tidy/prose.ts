@@ -106,16 +106,14 @@ function judgeScripts(tree: Tree): string[] {
   );
 }
 
+/** Paths in backquotes may be short, where the text has named the folder. */
 function missingPaths(tree: Tree, [path, text]: readonly [string, string]): string[] {
-  const folder = path.includes('/') ? path.slice(0, path.lastIndexOf('/') + 1) : '';
-  const mentioned = new Set(
-    [...text.matchAll(/`((?:[\w.-]+\/)*[\w.-]+\.(?:ts|md|json|yaml|service|Containerfile))`/g)].map(
-      (match) => match[1] ?? '',
-    ),
-  );
-  return [...mentioned]
-    .filter((name) => /\.(ts|md)$/.test(name) || name.includes('/'))
-    .filter((name) => !tree.has(name) && !tree.has(folder + name))
+  const paths = [...tree.keys()].map((each) => `/${each}`);
+  const mentioned = [
+    ...text.matchAll(/`((?:[\w.-]+\/)*[\w.-]+\.(?:ts|md|service|Containerfile))`/g),
+  ];
+  return [...new Set(mentioned.map((match) => match[1] ?? ''))]
+    .filter((name) => !paths.some((each) => each.endsWith(`/${name}`)))
     .map((name) => `${path}: names ${name}, which does not exist`);
 }
 

@@ -104,8 +104,9 @@ function undocumentedLimits(path: string, text: string): string[] {
     const key = name === undefined ? undefined : /^ {2}(\w+):/.exec(line)?.[1];
     if (key === undefined) continue;
     const above = lines[index - 1] ?? '';
-    // A maximum may stand below its minimum, under one comment.
-    const paired = key.endsWith('Max') && above.trim().startsWith(`${key.slice(0, -3)}Min:`);
+    // Two that belong together may share a comment: `resetBurst`, `resetsPerSecond`.
+    const first = /^\w[a-z]{2,4}/.exec(key)?.[0] ?? key;
+    const paired = above.startsWith(`  ${first}`) && /\*\/$|^\s*\/\//.test(lines[index - 2] ?? '');
     const explained = paired || /\*\/$|^\s*\/\//.test(above) || /\/\/|\/\*/.test(line);
     if (!explained) findings.push(`${path}:${index + 1}: say why ${name}.${key} is what it is`);
   }

@@ -1,8 +1,9 @@
 // A vendor and devices as somebody installs them: a folder each, with relay.yaml or device.yaml, keys
 // and state, and a process for each program. What a test changes it writes into the files.
+
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -12,7 +13,7 @@ import { parseDeviceName, parseHostname } from '../../dns/name.ts';
 import { relayFiles } from '../../relay/config.ts';
 import { loadOrCreateKey, type PublicKey } from '../../relay/protocol/key.ts';
 import { openRegistry, type Registry } from '../../relay/registry.ts';
-import { ProgramProcess, type ProgramOptions } from './program-process.ts';
+import { type ProgramOptions, ProgramProcess } from './program-process.ts';
 
 export const ZONE = 'vendor.test';
 
@@ -84,11 +85,7 @@ export class Installation implements AsyncDisposable {
   }
 
   /** A process that may or may not come up; it is gone when the installation is. */
-  run(
-    program: 'relay' | 'device',
-    configFile: string,
-    options?: ProgramOptions,
-  ): ProgramProcess {
+  run(program: 'relay' | 'device', configFile: string, options?: ProgramOptions): ProgramProcess {
     const process = new ProgramProcess(program, configFile, options);
     this.#programs.push(process);
     return process;

@@ -1,7 +1,7 @@
 // What a suite needs from the machine beyond Node: programs on PATH, or root.
 // A suite that cannot run is skipped by name and loudly, so that it is counted; under CI=true it
 // fails instead, because there everything is installed and a skip would be a hole in the gate.
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 export interface Requirement {
@@ -16,10 +16,10 @@ const SBIN = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
 
 const told = new Set<string>();
 
-/** Looks for each named program; the word `root` asks for user id 0 (network namespaces). */
+/** Looks for each named program; the word `root` asks for what mounts and network namespaces need. */
 export function requires(...programs: readonly string[]): Requirement {
   const missing = programs.filter((program) =>
-    program === 'root' ? process.getuid?.() !== 0 : findProgram(program) === undefined,
+    program === 'root' ? !isAdministrator() : findProgram(program) === undefined,
   );
   if (missing.length === 0) return { skip: false, why: '' };
   const why = `This suite needs ${missing.join(', ')}, which this machine does not have.`;
@@ -27,6 +27,14 @@ export function requires(...programs: readonly string[]): Requirement {
   if (!told.has(why)) process.stderr.write(`\nSKIPPED: ${why}\n`);
   told.add(why);
   return { skip: true, why };
+}
+
+/** CAP_SYS_ADMIN is bit 21 (capabilities(7)); root in a container often lacks it. */
+function isAdministrator(): boolean {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(
+    readFileSync('/proc/self/status', 'latin1'),
+  )?.[1];
+  return (BigInt(`0x${effective ?? 0}`) & (1n << 21n)) !== 0n;
 }
 
 /** The absolute path of a program, on PATH or in the sbin folders; undefined when it is not there. */

@@ -27,9 +27,9 @@ export interface Trial {
   readonly ended: Promise<number | string>;
   stdout(): string;
   stderr(): string;
-  /** Settles when stdout has a whole line; rejects when the process ends first. */
-  firstLine(): Promise<string>;
-  /** Settles with the first match in stderr. */
+  /** Settles with the first match in stdout; rejects when the process ends first. */
+  printed(pattern: RegExp): Promise<RegExpExecArray>;
+  /** The same for stderr. */
   said(pattern: RegExp): Promise<RegExpExecArray>;
 }
 
@@ -60,14 +60,15 @@ export function startTrial(directory: string, ...args: readonly string[]): Trial
     ended,
     stdout: () => said.stdout,
     stderr: () => said.stderr,
-    firstLine: () => until(() => /^(.*)\n/.exec(said.stdout)?.[1]),
+    printed: (pattern) => until(() => pattern.exec(said.stdout)),
     said: (pattern) => until(() => pattern.exec(said.stderr)),
   };
 }
 
 export async function readyLine(trial: Trial): Promise<Ready> {
-  const line: Ready = JSON.parse(await trial.firstLine());
-  return line;
+  const [line] = await trial.printed(/^.*\n/);
+  const ready: Ready = JSON.parse(line);
+  return ready;
 }
 
 export interface Answer {

@@ -5,6 +5,7 @@ import { connect, type TLSSocket } from 'node:tls';
 export const FRAME = {
   data: 0,
   headers: 1,
+  priority: 2,
   reset: 3,
   settings: 4,
   ping: 6,

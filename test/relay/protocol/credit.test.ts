@@ -109,19 +109,30 @@ describe('credit', () => {
     tunnel.stop();
   });
 
+  it('F-13 never grows between neighbours, whose first window is enough', async () => {
+    const tunnel = new MemoryTunnel();
+    await moved(tunnel, 40, 0.1);
+    expect(tunnel.device.roundTripMs).toBeLessThan(LIMITS.windowGrowthRoundTripMs);
+    expect(tunnel.device.growthBytesLeft).toBe(LIMITS.windowGrowthBytesMax);
+    tunnel.stop();
+  });
+
   it('F-13 never grows for a slow listener, who takes long after the last message', async () => {
     const tunnel = new MemoryTunnel();
     const near = tunnel.open();
     await advance(tunnel, 20);
     const far = tunnel.deviceEndOf(0);
     far.takes = false;
-    for (let count = 0; count < 4; count++) near.link.write(MEGABYTE);
-    while (far.bytes < 4 * MEGABYTE.length) {
+    // A window at a time, so that no message comes between the two halves that he takes.
+    for (let count = 0; count < 8; count++) {
+      near.link.write(MEGABYTE.subarray(0, LIMITS.windowBytesStart));
       await advance(tunnel, 20);
-      expect(far.heldBytes).toBeLessThanOrEqual(LIMITS.windowBytesStart);
-      nowMs += 1 * SECONDS;
-      far.take();
+      for (const half of [131_072, 131_072]) {
+        nowMs += 1 * SECONDS;
+        far.take(half);
+      }
     }
+    expect(far.bytes).toBe(8 * LIMITS.windowBytesStart);
     expect(tunnel.device.growthBytesLeft).toBe(LIMITS.windowGrowthBytesMax);
     tunnel.stop();
   });
@@ -205,22 +216,22 @@ describe('held bytes', () => {
 });
 
 /** Lets `turns` of one millisecond pass. */
-async function advance(tunnel: MemoryTunnel, turns: number): Promise<void> {
+async function advance(tunnel: MemoryTunnel, turns: number, turnMs = 1): Promise<void> {
   for (let turn = 0; turn < turns; turn++) {
-    nowMs += 1;
+    nowMs += turnMs;
     await nextTurn();
   }
   expect(tunnel.faults).toEqual([]);
 }
 
 /** Opens a stream and moves that many megabytes to the device, as fast as they are taken. */
-async function moved(tunnel: MemoryTunnel, megabytes: number): Promise<void> {
+async function moved(tunnel: MemoryTunnel, megabytes: number, turnMs = 1): Promise<void> {
   const near = tunnel.open();
-  await advance(tunnel, 20);
+  await advance(tunnel, 20, turnMs);
   for (let count = 0; count < megabytes; count++) near.link.write(MEGABYTE);
   const far = tunnel.deviceEndOf(tunnel.arrived.length - 1);
   for (let turn = 0; far.bytes < megabytes * MEGABYTE.length; turn++) {
     if (turn > 10_000) throw new Error('stalled');
-    await advance(tunnel, 1);
+    await advance(tunnel, 1, turnMs);
   }
 }

@@ -1,9 +1,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { FRAME } from '../../../relay/protocol/frame.ts';
 import { LIMITS } from '../../../relay/protocol/limits.ts';
 import type { LinkEvents } from '../../../relay/protocol/link.ts';
+import type { Stream } from '../../../relay/protocol/stream.ts';
 import { CLOSE } from '../../../relay/protocol/wire.ts';
 import { HEADER, MemoryTunnel } from '../../world/memory-tunnel.ts';
-import type { Recorder } from '../../world/recorder.ts';
+import { RawTunnel } from '../../world/raw-tunnel.ts';
+import { Recorder } from '../../world/recorder.ts';
 
 const MEGABYTE = Buffer.alloc(1_048_576, 'm');
 
@@ -112,24 +115,47 @@ describe('stream', () => {
   });
 
   it('lets nobody jump the queue by writing inside drain()', async () => {
-    tunnel = new MemoryTunnel({ capacity: 1 });
-    const [jumper, modest] = [tunnel.open(), tunnel.open()];
-    await tunnel.settle();
-    const piece = MEGABYTE.subarray(0, 16_384);
-    let written = 0;
-    jumper.drain = () => {
+    const { raw, streams } = full(2);
+    const [jumper, modest] = streams;
+    jumper?.write(MEGABYTE.subarray(0, 1_000));
+    modest?.write(MEGABYTE.subarray(0, 200_000));
+    listen(jumper, () => {
       // Ignores what write() says, as long as it can.
-      for (let times = 0; times < 64; times++) jumper.link.write(piece);
-      written += 64;
-    };
-    jumper.link.write(MEGABYTE.subarray(0, LIMITS.windowBytesStart - 1_000));
-    modest.link.write(MEGABYTE.subarray(0, 200_000));
-    while (tunnel.deviceEndOf(1).bytes < 200_000) await new Promise(setImmediate);
-    const lead = tunnel.deviceEndOf(0).bytes - tunnel.deviceEndOf(1).bytes;
-    expect(lead).toBeLessThanOrEqual(LIMITS.inFlightBytesMax + 2 * LIMITS.quantumBytes);
-    expect(written).toBeLessThanOrEqual(64);
+      for (let times = 0; times < 15; times++) jumper?.write(MEGABYTE.subarray(0, 16_384));
+    });
+    raw.unsent.shift()?.();
+    const frames = (await raw.heard(FRAME.data)).filter((frame) => frame.streamId > 1);
+    expect(frames.map((frame) => frame.streamId).slice(0, 2)).toEqual([2, 3]);
+    raw.stop();
+  });
+
+  it('nests no turns when listeners write inside drain(), or the stack would end', async () => {
+    const { raw, streams } = full(2);
+    for (const stream of streams) {
+      listen(stream, () => stream?.write('x'));
+      stream?.write('x');
+    }
+    for (const sent of raw.unsent.splice(0)) sent();
+    expect((await raw.heard(FRAME.data)).length).toBeGreaterThan(5_000);
+    expect(raw.faults).toEqual([]);
+    raw.stop();
   });
 });
+
+/** A wire that is full of what stream 1 wrote, and so many more streams. */
+function full(count: number) {
+  tunnel = new MemoryTunnel();
+  const raw = new RawTunnel('relay');
+  raw.holdsSent = true;
+  raw.session.open(HEADER)?.write(MEGABYTE.subarray(0, LIMITS.windowBytesStart));
+  raw.session.outbox.flush();
+  return { raw, streams: Array.from({ length: count }, () => raw.session.open(HEADER)) };
+}
+
+function listen(stream: Stream | undefined, drain: () => void): void {
+  if (stream === undefined) throw new Error('not opened');
+  new Recorder(stream).drain = drain;
+}
 
 describe('a listener that acts while it is told something', () => {
   it('may reset inside data(), and nothing follows', async () => {

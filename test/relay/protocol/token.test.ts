@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, sign } from 'node:crypto';
 import fc from 'fast-check';
 import { CompactSign } from 'jose';
 import { describe, expect, test, vi } from 'vitest';
@@ -9,11 +9,11 @@ import { admit, challenge, claimsOf, device, expectFault, facts, judge } from '.
 describe('the algorithm is ours, never the one of the token', () => {
   const part = (json: object) => Buffer.from(JSON.stringify(json)).toString('base64url');
 
-  async function disguised(open: OpenChallenge, alg: string, sign: (input: string) => string) {
+  async function disguised(open: OpenChallenge, alg: string, seal: (input: string) => string) {
     const typ = 'waygate-device-proof+jwt';
     const kid = device.publicKey.thumbprint;
     const input = `${part({ alg, typ, kid })}.${part(await claimsOf(open))}`;
-    return `${input}.${sign(input)}`;
+    return `${input}.${seal(input)}`;
   }
 
   test('alg none', async () => {
@@ -22,6 +22,14 @@ describe('the algorithm is ours, never the one of the token', () => {
       const token = await disguised(open, alg, () => '');
       expectFault(await admit(token, open), 'ERR_HELLO_SIGNATURE');
     }
+  });
+
+  test('another word for the same algorithm', async () => {
+    const open = await challenge();
+    const token = await disguised(open, 'Ed25519', (input) =>
+      sign(null, Buffer.from(input), device.privateKey).toString('base64url'),
+    );
+    expectFault(await admit(token, open), 'ERR_HELLO_SIGNATURE');
   });
 
   test('HS256 with the public key as the secret', async () => {
