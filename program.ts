@@ -70,8 +70,9 @@ export async function runProgram<Config extends { readonly ops: OpsAddress }>(
     leave(0);
   } catch (error) {
     const sentence = failureSentence(error) + portSetting(error, config, program.configFile);
-    log.fatal(isBug(error) ? { err: error } : {}, sentence);
+    // A fatal line is written at once, and must not overtake those before it.
     await flush();
+    log.fatal(isBug(error) ? { err: error } : {}, sentence);
     leave(1, sentence);
   }
 }

@@ -5,12 +5,15 @@ import { resolve } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { failureSentence, isBug } from './failure.ts';
 import release from './package.json' with { type: 'json' };
+import { keepYoungHeapSmall } from './relay/protocol/young-buffers.ts';
 import type { EnrollRequest } from './relay-verbs.ts';
 
 /** Above the 10 s that tunnels.ts gives to running answers; short enough for a package upgrade. */
 const DEVICE_STOP_TIMEOUT_MS = 15_000;
 
 // Whatever the commands use must stand above: nothing below has run yet.
+await main();
+
 async function main(): Promise<void> {
   try {
     await commandLine().parseAsync();
@@ -85,6 +88,7 @@ function addRelay(waygate: Command): void {
   const relay = programCommand(waygate, 'relay', "the vendor's side: entrance and tunnels").action(
     async (flags: ProgramFlags, command: Command) => {
       const configFile = configOf(flags, command);
+      keepYoungHeapSmall();
       const [{ runProgram }, { relaySchema }, { startRelay }] = await Promise.all([
         import('./program.ts'),
         import('./relay/config.ts'),
@@ -205,6 +209,3 @@ function port(text: string): number {
   if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
   throw new InvalidArgumentError('It must be a number from 0 to 65535.');
 }
-
-// Last, so that everything above is there when it runs.
-await main();

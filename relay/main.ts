@@ -24,6 +24,8 @@ import { Router } from './route.ts';
 import { Tunnels } from './tunnels.ts';
 
 const MAIN_LIMITS = {
+  /** A stopping relay still serves what is on its way: handshakes, and requests of idle visitors. */
+  lateVisitMs: 300,
   /** How often a stopping relay looks whether the last visit is over. */
   stopPollMs: 50,
   /** How often the registry is told which devices are there: what a crash forgets of a connected one. */
@@ -66,8 +68,10 @@ export async function startRelay(config: RelayConfig, context: ProgramContext): 
   context.ready({ address: config.listen.host, port, ca, vendorKey: vendorKeyText });
   return {
     async stop() {
-      state.stopping = true;
       clearInterval(seen);
+      entrance.stop();
+      await delay(MAIN_LIMITS.lateVisitMs);
+      state.stopping = true;
       await drain(tunnels, entrance, config.drainSeconds * 1_000);
       await registry.close();
     },
@@ -77,7 +81,7 @@ export async function startRelay(config: RelayConfig, context: ProgramContext): 
 /** Devices connect elsewhere, running visits finish or are cut, then everything closes. */
 async function drain(tunnels: Tunnels, entrance: Entrance, drainMs: number): Promise<void> {
   tunnels.drain(drainMs);
-  entrance.stop();
+  entrance.stopIdleVisits();
   const deadline = performance.now() + drainMs;
   while (entrance.visitCount > 0 && performance.now() < deadline) {
     await delay(MAIN_LIMITS.stopPollMs);

@@ -13,11 +13,11 @@ import { sqliteDialect } from './sqlite-dialect.ts';
 
 export const DATABASE_LIMITS = {
   /** SQLite waits on our event loop, so it may wait only briefly; the longer waits are ours. */
-  busyTimeoutMs: 20,
+  busyTimeoutMs: 2,
   /** Somebody else's lock that lasts longer is a fault. */
   lockWaitMs: 5_000,
   /** Between two attempts, jittered, so that many processes do not meet again. */
-  retryMs: 25,
+  retryMs: 15,
 } as const;
 
 /** Queries of one transaction. They may run again from the start when another process is in the way. */

@@ -15,7 +15,7 @@ import {
   releaseIn,
   revokeIn,
 } from './registry-deeds.ts';
-import { RegistryError } from './registry-error.ts';
+import { RegistryError, type RegistryErrorCode } from './registry-error.ts';
 import { readAfter, readSnapshot } from './registry-reader.ts';
 import type { RegistrySnapshot } from './registry-snapshot.ts';
 import { SightingLog } from './sighting-log.ts';
@@ -190,20 +190,26 @@ export class Registry {
       const version = this.#database.version();
       if (version !== this.#version || this.#faults.read !== undefined) await this.#refresh();
       this.#version = version;
-      if (this.#faults.write !== undefined) {
-        this.#database.probe();
-        this.#end('write');
-      }
     } catch (error) {
       this.#begin('read', error);
+      return;
+    }
+    if (this.#faults.write !== undefined) this.#probe();
+  }
+
+  #probe(): void {
+    try {
+      this.#database.probe();
+      this.#end('write');
+    } catch (error) {
+      this.#begin('write', error);
     }
   }
 
   /** A connection that failed once, or whose file was exchanged, is not trusted again. */
   async #reopenIfNeeded(): Promise<void> {
     const code = this.#faults.read?.code;
-    const trusted = code === undefined || code === 'ERR_REGISTRY_SHRUNK';
-    if (trusted && this.#database.inPlace) return;
+    if ((code === undefined || HARMLESS.has(code)) && this.#database.inPlace) return;
     const database = await RegistryDatabase.open(this.#database.file, { create: false });
     if (this.#closed) {
       database.close();
@@ -247,6 +253,12 @@ export class Registry {
 }
 
 type FaultKind = 'read' | 'write';
+
+/** Faults after which the connection is as good as before. */
+const HARMLESS: ReadonlySet<RegistryErrorCode> = new Set([
+  'ERR_REGISTRY_BUSY',
+  'ERR_REGISTRY_SHRUNK',
+]);
 
 function shrunk(file: string, before: RegistrySnapshot, loss: number): RegistryError {
   return new RegistryError(

@@ -22,10 +22,6 @@ export class AddressCount {
     if (open > 1) this.#open.set(owner, open - 1);
     else this.#open.delete(owner);
   }
-
-  get addresses(): number {
-    return this.#open.size;
-  }
 }
 
 /** An IPv4 address, also when spelled as IPv6, or the /64 of an IPv6 address: a home has all of it. */

@@ -17,7 +17,7 @@ export class Arrival implements Swept {
   readonly #socket: Socket;
   readonly #options: TlsOptions;
   readonly #limits: TlsLimits;
-  readonly #reader: ClientHelloReader;
+  #reader: ClientHelloReader | undefined;
   readonly #startedAtMs: number;
   #deadlineMs: number;
   #open = true;
@@ -47,8 +47,8 @@ export class Arrival implements Swept {
   }
 
   #data = (bytes: Buffer): void => {
-    const hello = this.#reader.push(bytes);
-    if (hello === 'more') return;
+    const hello = this.#reader?.push(bytes);
+    if (hello === undefined || hello === 'more') return;
     this.#leaveRawSocket();
     if (hello.kind === 'fault') this.#refuseHello(hello);
     else this.#choose(hello);
@@ -103,7 +103,8 @@ export class Arrival implements Swept {
   }
 
   #startTls(hello: ClientHello, secureContext: SecureContext, alpn: Protocol): void {
-    this.#socket.unshift(this.#reader.bytes());
+    this.#socket.unshift(this.#reader?.bytes());
+    this.#reader = undefined;
     const ALPNProtocols = hello.alpn.length === 0 ? NO_ALPN : ALPN_LISTS[alpn];
     const socket = new TLSSocket(this.#socket, { isServer: true, secureContext, ALPNProtocols });
     // Node reports faults of the TLS layer here, and leaves the connection as it is.

@@ -1,5 +1,6 @@
 // The response side of an HTTP/1.1 visit: what the workspace answers is written to the visitor in
-// canonical form, each piece in the turn in which it came, in as few writes as possible.
+// canonical form, each piece in the turn in which it came, in as few writes as possible. What came in
+// one piece leaves in one chunk, however the workspace had cut it up.
 import type { TLSSocket } from 'node:tls';
 import { CRLF, chunkHead, LAST_CHUNK, writeTrailers } from './body.ts';
 import type { Fields } from './fields.ts';
@@ -26,6 +27,12 @@ export interface DeliveryOwner {
 /** Pieces up to this size are joined: one copy costs less than one more TLS record. */
 const JOIN_BYTES_MAX = 16_384;
 
+/** So many pieces are joined whatever their size: a write costs as much as to copy 4 KiB. */
+const JOIN_PIECES_MIN = 16;
+
+const CHUNKED = { kind: 'chunked' } as const;
+const UNTIL_CLOSE = { kind: 'close' } as const;
+
 export class Delivery implements ResponseEvents {
   status = 0;
   bytes = 0;
@@ -41,6 +48,9 @@ export class Delivery implements ResponseEvents {
   #stalled = false;
   #out: (Buffer | string)[] = [];
   #outBytes = 0;
+  /** Where in `#out` the size of the chunk will stand that has these bytes so far. */
+  #chunkAt = 0;
+  #chunkBytes = 0;
 
   constructor(socket: TLSSocket, owner: DeliveryOwner) {
     this.#socket = socket;
@@ -66,11 +76,12 @@ export class Delivery implements ResponseEvents {
 
   head(response: EntranceResponse): void {
     const old = this.#request?.version === '1.0';
-    const { body } = response;
-    this.#chunked = body.kind === 'chunked' && !old;
-    const untilClose = body.kind === 'close' || (body.kind === 'chunked' && old);
-    this.closing = !response.switched && (untilClose || this.#owner.mustClose());
-    const written = untilClose ? { ...response, body: { kind: 'close' as const } } : response;
+    const { kind } = response.body;
+    const unbounded = kind === 'chunked' || kind === 'close';
+    // A body that ends with the connection gets chunks: else nobody could see that it broke off.
+    this.#chunked = unbounded && !old;
+    this.closing = !response.switched && ((unbounded && old) || this.#owner.mustClose());
+    const written = unbounded ? { ...response, body: old ? UNTIL_CLOSE : CHUNKED } : response;
     this.status = response.status;
     this.headSent = true;
     this.#push(writeResponseHead(written, { close: this.closing }));
@@ -79,10 +90,11 @@ export class Delivery implements ResponseEvents {
 
   bodyBytes(bytes: Buffer): void {
     this.bytes += bytes.length;
-    if (!this.#chunked) return this.#push(bytes);
-    this.#push(chunkHead(bytes.length));
+    if (this.#chunked) {
+      if (this.#chunkBytes === 0) this.#chunkAt = this.#out.push('') - 1;
+      this.#chunkBytes += bytes.length;
+    }
     this.#push(bytes);
-    this.#push(CRLF);
   }
 
   bodyTrailers(fields: readonly string[]): void {
@@ -91,6 +103,7 @@ export class Delivery implements ResponseEvents {
 
   complete(): void {
     if (this.#chunked) {
+      this.#endChunk();
       this.#push(this.#trailers.length === 0 ? LAST_CHUNK : writeTrailers(this.#trailers));
     }
     this.flush();
@@ -138,6 +151,7 @@ export class Delivery implements ResponseEvents {
 
   /** Hands what was pushed to the socket. False: it has enough for now. */
   flush(): boolean {
+    this.#endChunk();
     const out = this.#out;
     const socket = this.#socket;
     if (out.length > 0) {
@@ -145,8 +159,9 @@ export class Delivery implements ResponseEvents {
       const bytes = this.#outBytes;
       this.#outBytes = 0;
       if (out.length === 1) write(socket, out[0] ?? '');
-      else if (bytes <= JOIN_BYTES_MAX) socket.write(join(out, bytes));
-      else writeAll(socket, out);
+      else if (bytes <= JOIN_BYTES_MAX || out.length >= JOIN_PIECES_MIN) {
+        socket.write(join(out, bytes));
+      } else writeAll(socket, out);
     }
     if (!socket.writableNeedDrain) return true;
     if (!this.#stalled) {
@@ -162,6 +177,15 @@ export class Delivery implements ResponseEvents {
     if (!this.#stalled) return;
     this.#stalled = false;
     this.#socket.setTimeout(0);
+  }
+
+  #endChunk(): void {
+    if (this.#chunkBytes === 0) return;
+    const head = chunkHead(this.#chunkBytes);
+    this.#out[this.#chunkAt] = head;
+    this.#outBytes += head.length;
+    this.#chunkBytes = 0;
+    this.#push(CRLF);
   }
 
   #push(piece: Buffer | string): void {

@@ -72,10 +72,14 @@ export class Entrance {
     return this.#visits.size;
   }
 
-  /** Takes no new connections; each visit ends with the request that is under way. */
+  /** Takes no new connections. Each visit goes on, and ends with the next response. */
   stop(): void {
     this.#stopping = true;
     this.#listener?.close();
+  }
+
+  /** After `stop()`: visits that ask for nothing end now, the others with the request under way. */
+  stopIdleVisits(): void {
     for (const visit of [...this.#visits]) visit.stop();
   }
 

@@ -3,7 +3,7 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import { type Fields, fieldValue } from './fields.ts';
 import { lowerCaseNames, readHttp2Head, valuesByName } from './http2-head.ts';
-import { Http2Upload } from './http2-upload.ts';
+import { Http2Upload, TOO_SLOW } from './http2-upload.ts';
 import type { Http2Visit } from './http2-visit.ts';
 import type { RequestRecord } from './journal.ts';
 import { ENTRANCE_LIMITS } from './limits.ts';
@@ -72,7 +72,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
     const head = readHttp2Head(raw, bodiless);
     const judged = 'detail' in head ? head : judgeRequest(head, this.hostname);
     if (!('detail' in head)) this.#accept = fieldValue(head.fields, 'accept');
-    if ('detail' in judged) return this.#refuse(judged.status, judged.detail);
+    if ('detail' in judged) return this.#refuse(judged);
     this.#request = judged;
     this.method = judged.method;
     this.target = judged.target;
@@ -90,7 +90,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
     if (this.#stalledSinceMs !== 0) this.#judgeStall(nowMs);
     if (this.#phase !== 'open' || !this.#upload.tooSlow(nowMs)) return;
     this.#giveUp();
-    this.#refuse(408, 'the request body came slower than 500 bytes per second');
+    this.#refuse(TOO_SLOW);
   }
 
   #judgeStall(nowMs: number): void {
@@ -191,20 +191,22 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
 
   // ---- to the visitor --------------------------------------------------------------------------
 
-  #refuse(status: number, detail: string): void {
+  #refuse(refusal: { readonly status: number; readonly detail: string; fields?: Fields }): void {
+    const { status, detail, fields } = refusal;
     this.#visit.parts.journal.refused(status);
-    if (this.#headSent) return this.#break();
-    const misdirected = status === 421;
-    this.#answer(misdirected ? { kind: 'misdirected' } : { kind: 'bad-request', status, detail });
+    if (this.#headSent) this.#break();
+    else if (status === 421) this.#answer({ kind: 'misdirected' });
+    else this.#answer({ kind: 'bad-request', status, detail }, fields);
   }
 
   /** Answers the request with a page of ours. */
-  #answer(problem: Problem): void {
+  #answer(problem: Problem, more: Fields = []): void {
     if (!this.#open) return;
     this.problem = problem.kind;
     const page = problemPage(problem, { hostname: this.hostname, accept: this.#accept });
+    const fields = [...page.fields, ...lowerCaseNames(more)];
     const bodiless = this.#headOnly;
-    this.#respond(page.status, page.fields, { endStream: bodiless, waitForTrailers: false });
+    this.#respond(page.status, fields, { endStream: bodiless, waitForTrailers: false });
     if (!bodiless) this.responseBytes = page.body.length;
     this.#end(bodiless ? undefined : page.body);
   }
@@ -266,9 +268,8 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
 
   #closed(): void {
     if (this.#phase === 'closed') return;
-    const cancelled = this.#phase === 'open';
     this.#record('closed');
-    this.#visit.done(this, cancelled);
+    this.#visit.done(this);
   }
 
   /** Goes on to another phase; the first time, the request is over for the journal. */

@@ -4,6 +4,12 @@ import { CRLF, chunkHead, LAST_CHUNK, writeTrailers } from './body.ts';
 import { type Fields, isFieldText, isTrailerName } from './fields.ts';
 import { ENTRANCE_LIMITS } from './limits.ts';
 
+/** Why a request is refused whose upload is `tooSlow()`. */
+export const TOO_SLOW = {
+  status: 408,
+  detail: 'the request body came slower than 500 bytes per second',
+} as const;
+
 export class Http2Upload {
   /** Bytes of the body so far. */
   bytes = 0;

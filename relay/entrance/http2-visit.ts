@@ -31,8 +31,7 @@ export class Http2Visit implements Swept {
   readonly #idleConnections: WorkspaceConnection[] = [];
   #arrived: Arrived[] = [];
   #requestCount = 0;
-  /** Streams that their visitor gave up, since the last sweep. */
-  #cancelled = 0;
+  /** PING and SETTINGS since the last sweep. */
   #controlFrames = 0;
   #idleSinceMs: number;
   #gone = false;
@@ -71,16 +70,12 @@ export class Http2Visit implements Swept {
   }
 
   sweep(nowMs: number): void {
-    this.#cancelled = 0;
     this.#controlFrames = 0;
     for (const request of this.#requests) request.sweep(nowMs);
     if (this.#requests.size > 0) this.#idleSinceMs = nowMs;
-    else if (
-      nowMs - this.#idleSinceMs >
-      HTTP2_LIMITS.idleTimeoutMs + ENTRANCE_LIMITS.leaveTimeoutMs
-    )
-      this.cut();
-    else if (nowMs - this.#idleSinceMs > HTTP2_LIMITS.idleTimeoutMs) this.stop();
+    const idleMs = nowMs - this.#idleSinceMs;
+    if (idleMs > HTTP2_LIMITS.idleTimeoutMs + ENTRANCE_LIMITS.leaveTimeoutMs) this.cut();
+    else if (idleMs > HTTP2_LIMITS.idleTimeoutMs) this.stop();
   }
 
   /** A connection to the workspace that carries no request, or why there is none. */
@@ -102,11 +97,10 @@ export class Http2Visit implements Swept {
     else connection.leave('cancelled');
   }
 
-  /** A request is over. `cancelled`: by its visitor, before the whole response was written. */
-  done(request: Http2Request, cancelled: boolean): void {
+  /** The stream of a request is closed. */
+  done(request: Http2Request): void {
     this.#requests.delete(request);
     if (this.#requests.size === 0) this.#idleSinceMs = this.parts.sweep.nowMs;
-    if (cancelled) this.#countCancelled();
   }
 
   /**
@@ -129,13 +123,11 @@ export class Http2Visit implements Swept {
     this.#arrived = [];
     for (const { stream, head, bodiless } of arrived) {
       if (this.#gone) return;
-      if (stream.destroyed || stream.closed) this.#countCancelled();
-      else {
-        const request = new Http2Request(this, stream);
-        this.#requests.add(request);
-        // An empty body may have ended meanwhile; Node does not tell that twice.
-        request.begin(head, bodiless || stream.readableEnded);
-      }
+      if (stream.destroyed || stream.closed) continue;
+      const request = new Http2Request(this, stream);
+      this.#requests.add(request);
+      // An empty body may have ended meanwhile; Node does not tell that twice.
+      request.begin(head, bodiless || stream.readableEnded);
     }
     this.#requestCount += arrived.length;
     if (this.#requestCount >= ENTRANCE_LIMITS.requestsPerConnection) this.stop();
@@ -143,20 +135,10 @@ export class Http2Visit implements Swept {
 
   #control = (): void => {
     this.#controlFrames += 1;
-    if (this.#controlFrames > HTTP2_LIMITS.controlFramesPerSecondMax) this.#calm();
-  };
-
-  #countCancelled(): void {
-    this.#cancelled += 1;
-    if (this.#cancelled > HTTP2_LIMITS.cancelledPerSecondMax) this.#calm();
-  }
-
-  /** RFC 9113, section 10.5: this connection makes more work than it is worth. */
-  #calm(): void {
-    if (this.#gone) return;
+    if (this.#controlFrames <= HTTP2_LIMITS.controlFramesPerSecondMax || this.#gone) return;
     this.#session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     this.cut();
-  }
+  };
 }
 
 const END_STREAM = constants.NGHTTP2_FLAG_END_STREAM;

@@ -14,8 +14,8 @@ export const TLS_LIMITS = {
   refusedLingerMs: 1_000,
   /**
    * Open connections of one visitor address (IPv6: of one /64, which is what one home has). Offices
-   * and carriers put hundreds of people behind one IPv4 address with six connections each, so the
-   * notes' 200 is too few; 1,000 still leaves nine tenths of a usual descriptor limit to others.
+   * and carriers put hundreds of people behind one IPv4 address with six connections each; 1,000
+   * serves them, and still leaves most of a usual descriptor limit to others.
    */
   connectionsPerAddressMax: 1_000,
   /** The rest is for tunnels, the registry, logs, and the sockets that the program itself opens. */
@@ -45,10 +45,11 @@ export const ENTRANCE_LIMITS = {
   /** What we still read of a body after an early answer, so that the connection can be kept. */
   drainAfterEarlyAnswerBytes: 65_536,
   /**
-   * A visitor who has ended his half may wait for the rest of an answer, but one who has gone away
-   * looks the same: after so long without a byte for him the workspace is told that he left.
+   * A visitor who has ended his half may wait for the rest of an answer, and one whose bytes wait
+   * unread may be there; those who have gone away look the same. After so long without a byte for
+   * him the workspace is told that he left.
    */
-  halfClosedIdleMs: 300_000,
+  unseenIdleMs: 300_000,
   /** From the end of our half to the end of his; a FIN takes a round trip, seldom two. */
   leaveTimeoutMs: 5_000,
   /** 100, 102 and 103 before one final response. A workspace sends two; a flood is a fault. */
@@ -66,8 +67,6 @@ export const HTTP2_LIMITS = {
   headerListPairsMax: 100,
   /** Per stream, towards us. Enough for 20 Mbit/s at 100 ms; a workspace has its own credit. */
   initialWindowBytes: 262_144,
-  /** PING and SETTINGS between two sweeps (1 s). Clients that keep alive by pings send one in ten. */
-  controlFramesPerSecondMax: 100,
   /** Of all streams together, towards us: four of them at full speed. */
   connectionWindowBytes: 1_048_576,
   /** Kept for the next requests of the same visit; a page loads with about as many at a time. */
@@ -77,15 +76,11 @@ export const HTTP2_LIMITS = {
   /** Honest clients send none. */
   invalidFramesMax: 20,
   rejectedStreamsMax: 20,
-  /** Resets: a burst for a closed tab with a hundred images, then 20 per second. */
+  /** Streams that the visitor resets: a closed tab with a hundred images, then 20 per second. */
   resetBurst: 100,
   resetsPerSecond: 20,
-  /**
-   * Streams that one visitor may give up between two sweeps (1 s); then GOAWAY, whatever Node's own
-   * counting says (rapid reset in all its forms). What is answered is not counted: fast programs
-   * send thousands of requests per second over one connection.
-   */
-  cancelledPerSecondMax: 200,
+  /** PING and SETTINGS between two sweeps (1 s). Clients that keep alive by pings send one in ten. */
+  controlFramesPerSecondMax: 100,
   /** We send no pings of our own, so every one above this answers nothing. */
   outstandingPingsMax: 4,
   settingsEntriesMax: 16,

@@ -17,6 +17,8 @@ const SILENT: LinkEvents = { data: nobody, end: nobody, broken: nobody, drain: n
 export class SocketLink implements Link {
   events: LinkEvents = SILENT;
   readonly #socket: Socket;
+  /** Unix sockets know no RST, and Node throws when one is asked for. */
+  readonly #knowsReset: boolean;
   #connected = false;
   #dead = false;
   #heldBytes = 0;
@@ -28,6 +30,7 @@ export class SocketLink implements Link {
         : { path: target.path };
     const socket = connect({ ...where, allowHalfOpen: true });
     this.#socket = socket;
+    this.#knowsReset = target.kind === 'tcp';
     socket.setTimeout(CONNECT_TIMEOUT_MS, () => this.#break('workspace-timeout', 'no connection'));
     socket.on('connect', () => {
       this.#connected = true;
@@ -55,7 +58,7 @@ export class SocketLink implements Link {
     if (this.#dead) return;
     this.#dead = true;
     // A broken transfer must look broken to the workspace too, not like a polite end.
-    if (this.#connected && this.#socket instanceof Object) this.#socket.resetAndDestroy();
+    if (this.#connected && this.#knowsReset) this.#socket.resetAndDestroy();
     else this.#socket.destroy();
   }
 

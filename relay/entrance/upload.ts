@@ -1,5 +1,6 @@
 // The request body on its way from a visitor to a workspace: framing is read strictly and written
-// anew, bytes pass as they come.
+// anew, bytes pass as they come. What came in one read goes on in one chunk: a visitor who puts each
+// byte into a chunk of its own must not cost the tunnel a frame, and a workspace a read, per byte.
 import {
   type Body,
   BodyReader,
@@ -21,6 +22,8 @@ export class Upload implements BodySink {
   #connection: WorkspaceConnection | undefined;
   #chunked = false;
   #lastChunk = LAST_CHUNK;
+  /** What the present read has brought, in order. */
+  #pieces: Buffer[] = [];
 
   /** The whole body was read and sent on. */
   get done(): boolean {
@@ -48,20 +51,27 @@ export class Upload implements BodySink {
   /** Takes what belongs to the body; returns what follows it. */
   read(bytes: Buffer): Buffer {
     const next = this.#reader.read(bytes, 0, this);
+    if (this.#pieces.length > 0) this.#sendPieces();
     if (this.#chunked && this.#reader.done) this.#send(this.#lastChunk);
     return bytes.subarray(next);
   }
 
   bodyBytes(slice: Buffer): void {
     this.bytes += slice.length;
-    if (!this.#chunked) return this.#send(slice);
-    this.#send(chunkHead(slice.length));
-    this.#send(slice);
-    this.#send(CRLF);
+    this.#pieces.push(slice);
   }
 
   bodyTrailers(fields: Fields): void {
     if (fields.length > 0) this.#lastChunk = writeTrailers(fields);
+  }
+
+  #sendPieces(): void {
+    const [first] = this.#pieces;
+    const bytes = first === undefined || this.#pieces.length > 1 ? Buffer.concat(this.#pieces) : first;
+    this.#pieces = [];
+    if (this.#chunked) this.#send(chunkHead(bytes.length));
+    this.#send(bytes);
+    if (this.#chunked) this.#send(CRLF);
   }
 
   #send(bytes: Buffer | string): void {

@@ -6,10 +6,11 @@ import type { Sweep } from './sweep.ts';
 
 /**
  * idle: no byte of a request yet · head: a head has begun · upload: a request body comes · response:
- * the workspace works, as long as it likes · halfClosed: the same, and the visitor has ended his half
- * · leaving: both halves should be ended soon
+ * the workspace works, as long as it likes · unseen: the same, and it does not show whether the
+ * visitor is still there: he has ended his half, or what he sends waits unread · leaving: both halves
+ * should be ended soon
  */
-export type Wait = 'idle' | 'head' | 'upload' | 'response' | 'halfClosed' | 'leaving';
+export type Wait = 'idle' | 'head' | 'upload' | 'response' | 'unseen' | 'leaving';
 
 /** What a wait that took too long comes to. */
 export type Due = 'leave' | 'cut' | Refusal;
@@ -47,8 +48,8 @@ export class VisitClock {
       case 'upload':
         if (waitedMs <= ENTRANCE_LIMITS.bodyStallWindowMs) return undefined;
         return this.#progress(bytes) < ENTRANCE_LIMITS.bodyBytesPerWindow ? SLOW_BODY : undefined;
-      case 'halfClosed':
-        if (waitedMs <= ENTRANCE_LIMITS.halfClosedIdleMs) return undefined;
+      case 'unseen':
+        if (waitedMs <= ENTRANCE_LIMITS.unseenIdleMs) return undefined;
         return this.#progress(bytes) === 0 ? 'cut' : undefined;
       case 'leaving':
         return waitedMs > ENTRANCE_LIMITS.leaveTimeoutMs ? 'cut' : undefined;

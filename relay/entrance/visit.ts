@@ -62,7 +62,7 @@ export class Visit implements DeliveryOwner, Swept {
 
   /** Ends the connection when no request is under way; else it ends after the response. */
   stop(): void {
-    if (this.#phase === 'between') this.#leave();
+    if (this.#phase === 'between' && this.#intake.empty) this.#leave();
   }
 
   /** Ends the connection at once, in a way that shows. */
@@ -91,8 +91,8 @@ export class Visit implements DeliveryOwner, Swept {
     if (this.#phase === 'leaving') return this.#socket.writableFinished ? 'leaving' : 'response';
     if (this.#phase === 'between' && this.#intake.empty) return 'idle';
     if (this.#phase === 'between') return this.#socket.isPaused() ? 'response' : 'head';
-    if (this.#visitorEnded) return 'halfClosed';
-    return this.#upload.done || this.#upload.full ? 'response' : 'upload';
+    if (this.#visitorEnded || this.#socket.isPaused()) return 'unseen';
+    return this.#upload.done ? 'response' : 'upload';
   }
 
   // ---- from the visitor ------------------------------------------------------------------------
@@ -101,7 +101,8 @@ export class Visit implements DeliveryOwner, Swept {
     if (this.#phase === 'pipe') return this.#pipe(bytes);
     if (this.#phase === 'leaving') {
       this.#thrownBytes += bytes.length;
-      if (this.#thrownBytes > ENTRANCE_LIMITS.drainAfterEarlyAnswerBytes) this.cut();
+      // Not cut: a reset could overtake the answer, or cut it off.
+      if (this.#thrownBytes > ENTRANCE_LIMITS.drainAfterEarlyAnswerBytes) this.#socket.pause();
       return;
     }
     // The deadline of a head begins with its first byte.

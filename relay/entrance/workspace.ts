@@ -50,6 +50,7 @@ export class WorkspaceConnection implements LinkEvents, BodySink {
   asked = 0;
   /** The last response allowed another request on this connection. */
   #keepAlive = true;
+  #stopping = false;
 
   constructor(link: Link) {
     this.#link = link;
@@ -118,7 +119,7 @@ export class WorkspaceConnection implements LinkEvents, BodySink {
         if (this.#untilEnd) {
           this.#complete(false);
           this.#events?.flush();
-          return;
+          return this.end(); // now nothing waits any more, and our half ends too
         }
         return this.#fail({ kind: 'workspace-broke' });
       case 'head':
@@ -130,6 +131,13 @@ export class WorkspaceConnection implements LinkEvents, BodySink {
       case 'dead':
         return;
     }
+  }
+
+  /** The visitor's connection lives on; his next request takes another link. */
+  stopping(): void {
+    this.#stopping = true;
+    this.#keepAlive = false;
+    this.#leaveIfIdle();
   }
 
   broken(reason: ResetReason): void {
@@ -199,7 +207,7 @@ export class WorkspaceConnection implements LinkEvents, BodySink {
       return this.#events?.interim(response);
     }
     const { body } = response;
-    this.#keepAlive = response.keepAlive;
+    this.#keepAlive &&= response.keepAlive;
     this.#untilEnd = body.kind === 'close';
     this.#phase = response.switched ? 'pipe' : 'body';
     this.#events?.head(response);
@@ -223,6 +231,12 @@ export class WorkspaceConnection implements LinkEvents, BodySink {
     this.#phase = 'idle';
     if (!clean) this.#keepAlive = false;
     this.#events?.complete();
+    // Not at once: who was told may still have a word to say.
+    if (this.#stopping) setImmediate(() => this.#leaveIfIdle());
+  }
+
+  #leaveIfIdle(): void {
+    if (this.#phase === 'idle') this.leave('cancelled');
   }
 
   #fail(problem: Problem): void {

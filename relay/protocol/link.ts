@@ -13,6 +13,8 @@ export interface LinkEvents {
   broken(reason: ResetReason, detail: string): void;
   /** There is room again after `write()` returned false. */
   drain(): void;
+  /** The other side is about to stop: what is under way may finish, nothing else should begin. */
+  stopping?(): void;
 }
 
 export interface Link {

@@ -255,6 +255,7 @@ export class Session implements StreamHost {
     if (this.#drainReceived) return;
     this.#drainReceived = true;
     this.draining = true;
+    for (const stream of [...this.#streams.values()]) stream.receiveStopping();
     try {
       this.#options.drained(payload.readUInt32BE(0));
     } catch (error) {

@@ -160,6 +160,14 @@ export class Stream implements Link, Sender {
     this.#closeIfDone();
   }
 
+  receiveStopping(): void {
+    try {
+      this.events.stopping?.();
+    } catch (error) {
+      this.faulted(error);
+    }
+  }
+
   /** False: the sum of credits is absurd, the tunnel must be closed. */
   receiveWindow(bytes: number): boolean {
     if (bytes === 0 || this.#credit + bytes > 2 * LIMITS.windowBytesMax) return false;

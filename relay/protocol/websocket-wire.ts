@@ -57,7 +57,8 @@ export class WebSocketWire implements Wire {
 
   send(message: Buffer, sent: () => void): void {
     this.#socket.send(message, sent);
-    this.#youngBuffers.made(message.length);
+    // The message, and what was read to fill it.
+    this.#youngBuffers.made(2 * message.length);
   }
 
   close(code: number, reason: string): void {

@@ -25,3 +25,12 @@ export class YoungBuffers {
     this.#collect?.({ type: 'minor' });
   }
 }
+
+/**
+ * Call it before the program's modules are loaded. The young part of V8's heap stays as small as it
+ * begins: grown, it is collected later, and its pages stay with the process (at 2,000 idle tunnels
+ * 15 KiB for each of them).
+ */
+export function keepYoungHeapSmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+}

@@ -74,7 +74,6 @@ async function dial(relay: RelayAddress, deviceKey: SigningKey): Promise<void> {
     instance: makeInstance(),
     slot: 0,
     software: 'waygate/bench',
-    youngBuffers: new YoungBuffers(),
     youngBuffers: YOUNG_BUFFERS,
     accept: (stream) => stream.reset('workspace-unknown'),
     drained: () => undefined,

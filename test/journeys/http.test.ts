@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ByteStream } from '../world/byte-stream.ts';
 import { readHead, readRequest, readResponse, statusOf, valuesOf } from '../world/http-text.ts';
 import { startVendor, type Vendor } from '../world/vendor.ts';
@@ -29,6 +29,8 @@ afterAll(async () => {
   await unix[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true });
 });
+
+afterEach(() => raw.forget());
 
 const OK = 'HTTP/1.1 200 OK\r\n';
 const SHORT = `${OK}Content-Length: 5\r\n\r\nhello`;

@@ -1,13 +1,15 @@
 // The promise: one command, and a whole vendor with one device serves on this machine.
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fetch } from 'undici';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { generateKey } from '../../relay/protocol/key.ts';
 import { readyLine, runs, startTrial, type Trial, visit } from '../world/trial.ts';
 
 const folders: string[] = [];
@@ -239,5 +241,34 @@ describe('waygate try', { timeout: 60_000 }, () => {
     );
     expect(trial.stderr()).not.toContain('    at ');
     expect(readFileSync(join(folder, 'device.key'), 'utf8')).toBe('no key');
+  });
+
+  it('has a relay that turns away a device with a wrong key, and that device says why', async () => {
+    const folder = directory();
+    await readyLine(start(folder, '--port', '0', '--json'));
+    const config = readFileSync(join(folder, 'device.yaml'), 'utf8');
+    const otherVendor = generateKey('vendor').publicKey.text;
+    const wrong = [
+      [config.replace(/waygate-vendor:[\w-]+/, otherVendor), 'The challenge is not signed by the'],
+      [config.replace('key: device.key', 'key: stranger.key'), 'This device key is not enrolled'],
+    ] as const;
+    for (const [text, sentence] of wrong) {
+      const file = join(folder, 'wrong.yaml');
+      writeFileSync(file, text);
+      const child = spawn(process.execPath, [resolve('waygate.ts'), 'device', '--config', file], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      const said: string[] = [];
+      child.stderr.setEncoding('utf8').on('data', (part: string) => said.push(part));
+      expect(await once(child, 'close')).toEqual([1, null]);
+      // Its second tunnel may still have its say after the last word of the program.
+      const fatal =
+        said
+          .join('')
+          .split('\n')
+          .find((line) => line.includes('"level":60')) ?? '';
+      expect(fatal).toContain(`"msg":"${sentence}`);
+      expect(fatal).not.toContain('stack');
+    }
   });
 });

@@ -101,12 +101,17 @@ describe('the last good snapshot goes on serving', () => {
     expect(registry.snapshot.deviceOf(alice)?.thumbprint).toBe(key.thumbprint);
     // Devices still come back, and their epochs still grow.
     expect(await registry.nextEpoch(key.thumbprint)).toBe(first + 1);
+    await registry.poll();
+    expect(registry.fault?.code).toBe('ERR_REGISTRY_BUSY');
     locker.exec('rollback');
     locker.close();
     await wellAgain(registry);
     expect(await registry.nextEpoch(key.thumbprint)).toBe(first + 2);
     expect(await registry.enroll({ name: bob, deviceKey: key, actor })).toBe('enrolled');
     expect(errors(world)).toEqual(['ERR_REGISTRY_BUSY']);
+    await registry.close();
+    // What was drawn from memory is not drawn again after a restart.
+    expect(await (await world.open()).nextEpoch(key.thumbprint)).toBe(first + 3);
   }, 20_000);
 
   test('when the file is deleted, and nothing is acknowledged that would be lost', async () => {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Agent, type RequestOptions, request } from 'node:https';
 import { setTimeout as pause } from 'node:timers/promises';
+import { connect } from 'node:tls';
 import { WebSocket } from 'ws';
 import { within } from './program-process.ts';
 
@@ -12,6 +13,8 @@ export interface Door {
   readonly address: string;
   readonly port: number;
   readonly caPem: string;
+  /** Path of a Unix socket that leads there, when the address is in another network. */
+  readonly path?: string;
 }
 
 export interface Seen {
@@ -49,8 +52,9 @@ export async function begin(
 ): Promise<IncomingMessage> {
   const { hostname, host, pathname, search } = new URL(url);
   const asked = request({
-    host: door.address,
-    port: door.port,
+    ...(door.path === undefined
+      ? { host: door.address, port: door.port }
+      : { socketPath: door.path }),
     path: pathname + search,
     servername: hostname,
     ca: door.caPem,
@@ -73,16 +77,15 @@ export function keptConnection(): Agent {
 /** An open WebSocket to the sample workspace, which echoes. */
 export async function openWebSocket(door: Door, url: string): Promise<WebSocket> {
   const { hostname, host } = new URL(url);
+  const agent = new Agent();
+  const { address, port, path, caPem: ca } = door;
+  const where = path === undefined ? { host: address, port } : { path };
+  // `ws` would look the name up; where to connect to is ours to say.
+  agent.createConnection = () => connect({ ...where, ca, servername: hostname });
   const socket = new WebSocket(url.replace(/^https/, 'wss'), {
-    ca: door.caPem,
-    servername: hostname,
+    agent,
     headers: { host },
     perMessageDeflate: false,
-    lookup: (_name, options, done) => {
-      const answer = { address: door.address, family: 4 };
-      if (options.all === true) done(null, [answer]);
-      else done(null, answer.address, answer.family);
-    },
   });
   socket.on('error', () => undefined);
   await within(once(socket, 'open'), VISIT_WITHIN_MS, 'a WebSocket to open');

@@ -5,6 +5,9 @@ import { createServer as createHttpServer, type RequestListener, type Server } f
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { ByteStream } from './byte-stream.ts';
 import { readRequest } from './http-text.ts';
+import { within } from './program-process.ts';
+
+const WAIT_MS = 15_000;
 
 type Script<Value> = (connection: ByteStream) => Promise<Value>;
 
@@ -34,9 +37,15 @@ export class RawWorkspace implements AsyncDisposable {
   next<Value>(script: Script<Value>): Promise<Value> {
     const { promise, resolve, reject } = Promise.withResolvers<Value>();
     this.#scripts.push((connection) => script(connection).then(resolve, reject));
+    const played = within(promise, WAIT_MS, 'a workspace to be asked, and to answer');
     // A test that has failed already does not ask for it.
-    promise.catch(() => undefined);
-    return promise;
+    played.catch(() => undefined);
+    return played;
+  }
+
+  /** Scripts that no connection came for: they would be played in the next test. */
+  forget(): void {
+    this.#scripts.length = 0;
   }
 
   async #play(connection: ByteStream): Promise<void> {

@@ -31,9 +31,9 @@ export interface FrontDoor {
 
 const ticketKeys = randomBytes(48);
 export const alice = servedAs('alice.vendor.test', '*.alice.vendor.test');
-export const bob = servedAs('bob.vendor.test', '*.bob.vendor.test');
+const bob = servedAs('bob.vendor.test', '*.bob.vendor.test');
 export const vendor = servedAs('vendor.test');
-export const rsa = servedWith(['rsa:2048'], 'rsa.vendor.test');
+const rsa = servedWith(['rsa:2048'], 'rsa.vendor.test');
 
 export function chooseContext(hostname: string): SecureContext | undefined {
   if (hostname === 'alice.vendor.test' || hostname.endsWith('.alice.vendor.test')) return alice;
