@@ -32,7 +32,7 @@ export interface ChooserOptions {
   /** Does the registry know this device? Called for every choice, so it must be a lookup. */
   readonly known: (name: DeviceName) => boolean;
   /** Everything of a context but certificate and key: versions, ciphers, groups. */
-  readonly secureContextOptions: SecureContextOptions;
+  readonly settings: (certificateName: string) => SecureContextOptions;
   readonly log: Logger;
   readonly contextsMax?: number;
   /** The wall clock, as certificates have wall-clock dates. */
@@ -149,8 +149,8 @@ export class Chooser {
   }
 
   #hold(owner: Hostname, { certPem, keyPem, notAfterMs }: IssuedCertificate): SecureContext {
-    const options = this.#options.secureContextOptions;
-    const context = createSecureContext({ ...options, cert: certPem, key: keyPem });
+    const settings = this.#options.settings(owner);
+    const context = createSecureContext({ ...settings, cert: certPem, key: keyPem });
     this.#failedUntilMs.delete(owner);
     this.#held.delete(owner);
     this.#held.set(owner, { context, renewAtMs: renewAtMs(certPem), notAfterMs });

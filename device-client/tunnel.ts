@@ -7,11 +7,9 @@ import { FRAME } from '../relay/protocol/frame.ts';
 import {
   acceptChallenge,
   type Challenge,
-  EXPORTER_BYTES,
-  EXPORTER_CONTEXT,
-  EXPORTER_LABEL,
   makeDeviceNonce,
   signProof,
+  tlsExporter,
 } from '../relay/protocol/hello.ts';
 import { HelloError, receiveHello, sendHello } from '../relay/protocol/hello-messages.ts';
 import type { PublicKey, SigningKey } from '../relay/protocol/key.ts';
@@ -95,11 +93,7 @@ async function judge(
     vendorKey: relay.vendorKey,
     relay: hostnameOf(relay.url),
     deviceNonce: connection.deviceNonce,
-    exporter: connection.tls?.exportKeyingMaterial(
-      EXPORTER_BYTES,
-      EXPORTER_LABEL,
-      EXPORTER_CONTEXT,
-    ),
+    exporter: connection.tls === undefined ? undefined : tlsExporter(connection.tls),
   });
   if (!accepted.ok) throw new HelloError(accepted.code, accepted.message);
   return accepted.value;

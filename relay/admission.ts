@@ -9,12 +9,10 @@ import type { DeviceName, Hostname } from '../dns/name.ts';
 import { FRAME } from './protocol/frame.ts';
 import {
   acceptProof,
-  EXPORTER_BYTES,
-  EXPORTER_CONTEXT,
-  EXPORTER_LABEL,
   openChallenge,
   type Proof,
   parseDeviceNonce,
+  tlsExporter,
 } from './protocol/hello.ts';
 import { helloFailure } from './protocol/hello-failure.ts';
 import { HelloError, receiveHello, sendHello } from './protocol/hello-messages.ts';
@@ -108,10 +106,7 @@ export class Admission {
   async #admit(webSocket: WebSocket, socket: Duplex, deviceNonce: string): Promise<void> {
     const wire = new WebSocketWire(webSocket, this.#options.youngBuffers);
     try {
-      const exporter =
-        socket instanceof TLSSocket
-          ? socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, EXPORTER_CONTEXT)
-          : undefined;
+      const exporter = socket instanceof TLSSocket ? tlsExporter(socket) : undefined;
       const proof = await this.#prove(wire, deviceNonce, exporter);
       await this.#welcome(wire, proof);
       this.#count('accepted');
@@ -151,6 +146,7 @@ export class Admission {
   async #welcome(wire: WebSocketWire, proof: Proof): Promise<void> {
     const { tunnels, zone, namesOf, streamsPerTunnel, log } = this.#options;
     const { thumbprint } = proof.deviceKey;
+    const { instance, slot, software } = proof;
     const epoch = await tunnels.claim(thumbprint, proof.instance);
     if (epoch === undefined) {
       const { code, message } = helloFailure('ERR_HELLO_SUPERSEDED', 'proof');
@@ -163,11 +159,10 @@ export class Admission {
       faulted: (error) => log.error({ err: error }, 'a stream failed'),
       ended: (end) => {
         tunnels.remove(tunnel);
-        log.info({ device: thumbprint, slot: proof.slot, ...end }, 'tunnel: ended');
+        log.info({ device: thumbprint, slot, ...end }, 'tunnel: ended');
       },
       peerStreamsMax: Math.min(streamsPerTunnel, proof.limits['streams'] ?? LIMITS.streamsMax),
     });
-    const { instance, slot, software } = proof;
     const tunnel: Tunnel = { thumbprint, instance, slot, epoch, session };
     if (!tunnels.add(tunnel)) {
       session.close(CLOSE.superseded, 'superseded: another instance of this key has connected');

@@ -26,8 +26,6 @@ export interface RelayConfig {
   /** Device names lie directly below it; devices connect to `tunnel.` in front of it. */
   readonly zone: Hostname;
   readonly listen: ListenAddress;
-  /** The port in the URLs that visitors use, when it is not the one we listen on. */
-  readonly publicPort?: number | undefined;
   /** Absolute path of the directory that holds what must survive a restart. */
   readonly state: string;
   readonly ops: ListenAddress;
@@ -66,7 +64,6 @@ export function relaySchema(folder: string): z.ZodType<RelayConfig> {
   return z.strictObject({
     zone: z.string().transform(zone),
     listen: listenSchema({ host: '0.0.0.0', port: 443 }),
-    publicPort: z.int().min(1).max(65_535).optional(),
     state: z
       .string()
       .min(1)

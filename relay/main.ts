@@ -56,10 +56,11 @@ export async function startRelay(config: RelayConfig, context: ProgramContext): 
     journal,
     service: { hostname: tunnelHost(zone), take: (socket) => admission.take(socket) },
     connectionsPerAddress: config.limits.connectionsPerAddress,
+    requestsPerSecondPerAddress: config.limits.requestsPerSecondPerAddress,
   });
   const port = await entrance.listen();
   exposeJournal(journal, context.metrics);
-  exposeTunnels({ tunnels, admission, registers: [context.metrics] });
+  exposeTunnels({ tunnels, admission, registry, registers: [context.metrics] });
   const seen = setInterval(() => {
     for (const thumbprint of tunnels.connected()) registry.markSeen(thumbprint, Date.now());
   }, MAIN_LIMITS.seenEveryMs);
@@ -134,13 +135,23 @@ async function certificatesOf(config: RelayConfig, registry: Registry, log: Logg
   const { zone } = config;
   const store = await openStore(relayFiles(config).certificates);
   const authority = await openAuthority(store, zone);
+  const ticketKeys = randomBytes(48);
   const chooser = new Chooser({
     zone,
     store,
     authority,
     known: (name) => registry.snapshot.deviceOf(name) !== undefined,
-    secureContextOptions: tlsSettings(zone, randomBytes(48)),
+    settings: (certificateName) => tlsSettings(certificateName, ticketKeys),
     log,
+  });
+  registry.onChange((snapshot, before) => {
+    if (snapshot.size > before.size) return; // names were only added
+    for (const name of before.names()) {
+      if (snapshot.deviceOf(name) !== undefined) continue;
+      chooser.forget(name).catch((error: unknown) => {
+        log.error({ err: error, name }, 'the certificate of a released name is still on the disk');
+      });
+    }
   });
   return { chooser, ca: caFile(store, zone) };
 }

@@ -1,14 +1,16 @@
 // The relay's own numbers for Prometheus, read when somebody asks; the entrance has its own.
 import { Gauge, type Registry } from 'prom-client';
 import type { Admission } from './admission.ts';
+import type { Registry as NameRegistry } from './registry.ts';
 import type { Tunnels } from './tunnels.ts';
 
 export function exposeTunnels(parts: {
   readonly tunnels: Tunnels;
   readonly admission: Admission;
+  readonly registry: NameRegistry;
   readonly registers: Registry[];
 }): void {
-  const { tunnels, admission, registers } = parts;
+  const { tunnels, admission, registry, registers } = parts;
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name,
@@ -22,6 +24,10 @@ export function exposeTunnels(parts: {
   gauge('waygate_devices', 'Devices that are connected.', () => tunnels.counts.devices);
   gauge('waygate_tunnels', 'Tunnels that are up.', () => tunnels.counts.tunnels);
   gauge('waygate_streams', 'Streams that are open in all tunnels.', () => tunnels.counts.streams);
+  gauge('waygate_names', 'Names in the registry.', () => registry.snapshot.size);
+  gauge('waygate_registry_fault', '1 while the registry serves its last good snapshot.', () =>
+    registry.fault === undefined ? 0 : 1,
+  );
   new Gauge({
     name: 'waygate_hellos',
     help: 'Attempts of devices to connect, by outcome, since the start.',

@@ -11,7 +11,7 @@ const RULES = [...LAYOUT_RULES, ...SOURCE_RULES, ...PROSE_RULES, ...NEEDS_RULES]
 
 const CLEAN: Readonly<Record<string, string>> = {
   'README.md':
-    '# X\n```sh\nnpm ci\nnpm start   # two minutes\n```\n```sh\nnpm test\n```\nSee `relay/main.ts`.\n',
+    '# X\n```sh\nnpm ci && npm start   # two minutes\nnpm ci && npm test\n```\nSee `relay/main.ts`.\n',
   'ARCHITECTURE.md': '# How\n',
   'CHANGELOG.md': '# Changelog\n\n## [Unreleased]\n\n## [0.1.0] - 2026-12-31\n\n### Added\n\n- x\n',
   'package.json': '{\n  "scripts": {\n    "bench": "node x"\n  }\n}\n',

@@ -6,6 +6,7 @@ import type { Hostname } from '../../dns/name.ts';
 import { Http2Visit } from './http2-visit.ts';
 import type { Journal } from './journal.ts';
 import type { Reach } from './reach.ts';
+import { RequestRate } from './request-rate.ts';
 import { Sweep } from './sweep.ts';
 import { listenTls, type Protocol, type TlsListener } from './tls.ts';
 import { Visit } from './visit.ts';
@@ -28,6 +29,8 @@ export interface EntranceOptions {
   /** Connections to this hostname are no visits: `take` gets them, with HTTP/1.1. */
   readonly service?: { readonly hostname: Hostname; readonly take: (socket: TLSSocket) => void };
   readonly connectionsPerAddress?: number;
+  /** Requests that one address may ask in a second; no bound when absent. */
+  readonly requestsPerSecondPerAddress?: number | undefined;
 }
 
 export class Entrance {
@@ -40,7 +43,9 @@ export class Entrance {
 
   constructor(options: EntranceOptions) {
     this.#options = options;
+    const perSecond = options.requestsPerSecondPerAddress;
     this.#parts = {
+      rate: perSecond === undefined ? undefined : new RequestRate(perSecond, this.#sweep),
       reach: options.reach,
       journal: options.journal,
       sweep: this.#sweep,

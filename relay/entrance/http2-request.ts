@@ -76,6 +76,10 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
     this.#request = judged;
     this.method = judged.method;
     this.target = judged.target;
+    const { parts, visitor } = this.#visit;
+    if (parts.rate?.exceeded(visitor.address) === true) {
+      return this.#answer({ kind: 'too-many-requests' });
+    }
     this.#ask(judged);
     if (!bodiless) this.#upload.begin(judged.body.kind === 'chunked', this.#nowMs);
   }

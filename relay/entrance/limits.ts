@@ -42,7 +42,10 @@ export const ENTRANCE_LIMITS = {
   bodyBytesPerWindow: 15_000,
   /** A visitor who takes nothing of what waits for him for so long is gone or hostile. */
   writeStallMs: 60_000,
-  /** What we still read of a body after an early answer, so that the connection can be kept. */
+  /**
+   * What we still read of a body after an early answer. The rest stays unread until the visitor has
+   * had time to read the answer: cutting him off at once could destroy it on its way.
+   */
   drainAfterEarlyAnswerBytes: 65_536,
   /**
    * A visitor who has ended his half may wait for the rest of an answer, and one whose bytes wait
@@ -75,6 +78,7 @@ export const HTTP2_LIMITS = {
   sessionMemoryMb: 4,
   /** Honest clients send none. */
   invalidFramesMax: 20,
+  /** Streams that we refuse and that the client opens all the same: honest ones lag by a round trip. */
   rejectedStreamsMax: 20,
   /** Streams that the visitor resets: a closed tab with a hundred images, then 20 per second. */
   resetBurst: 100,
@@ -83,6 +87,7 @@ export const HTTP2_LIMITS = {
   controlFramesPerSecondMax: 100,
   /** We send no pings of our own, so every one above this answers nothing. */
   outstandingPingsMax: 4,
+  /** RFC 9113 and its extensions define eight. */
   settingsEntriesMax: 16,
   /** For clients that negotiated h2 and then speak something else. */
   unknownProtocolTimeoutMs: 5_000,

@@ -67,7 +67,8 @@ export class Upload implements BodySink {
 
   #sendPieces(): void {
     const [first] = this.#pieces;
-    const bytes = first === undefined || this.#pieces.length > 1 ? Buffer.concat(this.#pieces) : first;
+    const bytes =
+      first === undefined || this.#pieces.length > 1 ? Buffer.concat(this.#pieces) : first;
     this.#pieces = [];
     if (this.#chunked) this.#send(chunkHead(bytes.length));
     this.#send(bytes);

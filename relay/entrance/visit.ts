@@ -101,7 +101,6 @@ export class Visit implements DeliveryOwner, Swept {
     if (this.#phase === 'pipe') return this.#pipe(bytes);
     if (this.#phase === 'leaving') {
       this.#thrownBytes += bytes.length;
-      // Not cut: a reset could overtake the answer, or cut it off.
       if (this.#thrownBytes > ENTRANCE_LIMITS.drainAfterEarlyAnswerBytes) this.#socket.pause();
       return;
     }
@@ -148,6 +147,9 @@ export class Visit implements DeliveryOwner, Swept {
     this.#clock.restart();
     this.#parts.journal.requestsOpen += 1;
     this.#exchange.begin(request);
+    if (this.#parts.rate?.exceeded(this.#visitor.address) === true) {
+      return this.#answer({ kind: 'too-many-requests' });
+    }
     this.#ask(request);
   }
 

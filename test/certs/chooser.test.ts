@@ -47,7 +47,7 @@ function chooser(change: Partial<ChooserOptions> = {}): Chooser {
     store,
     authority: { issue, signed: authority.signed },
     known: (name: DeviceName) => known.has(name),
-    secureContextOptions: { minVersion: 'TLSv1.2' },
+    settings: () => ({ minVersion: 'TLSv1.2' }),
     log,
     ...change,
   });

@@ -215,7 +215,10 @@ describe('a response', { timeout: 30_000 }, () => {
     using visitor = await arrive(vendor, 'raw');
     visitor.write(ask('GET', '/').replace('HTTP/1.1', 'HTTP/1.0'));
     const response = await readResponse(visitor);
-    expect([String(response.body), valuesOf(response, 'connection')]).toEqual(['all of it', ['close']]);
+    expect([String(response.body), valuesOf(response, 'connection')]).toEqual([
+      'all of it',
+      ['close'],
+    ]);
     expect(visitor.ending).toBe('end');
     await served;
   });
@@ -309,6 +312,15 @@ describe('a workspace that answers before the upload ends', { timeout: 60_000 },
     const upload = ['-T', '/dev/zero', '-H', 'Expect:', '-w', ' %{http_code}'];
     const { exitCode, stdout } = await curl(vendor, vendor.url('raw'), version, ...upload);
     expect([exitCode, String(stdout)]).toEqual([0, 'big 413']);
+    (await served).socket.destroy();
+  });
+
+  it('H1-7: is heard with 200 by curl', async () => {
+    const served = raw.next(early(`${OK}Content-Length: 6\r\n\r\nenough`, 'stay'));
+    const upload = ['-T', '/dev/zero', '-H', 'Expect:', '-w', ' %{http_code}'];
+    const { exitCode, stdout } = await curl(vendor, vendor.url('raw'), '--http1.1', ...upload);
+    // Whether a broken upload is a failure is a matter of taste; that it does not hang is not.
+    expect([exitCode === 28, String(stdout)]).toEqual([false, 'enough 200']);
     (await served).socket.destroy();
   });
 

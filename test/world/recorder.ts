@@ -11,6 +11,7 @@ export class Recorder implements LinkEvents {
   heldBytes = 0;
   ends = 0;
   drains = 0;
+  stops = 0;
   breaks: { readonly reason: ResetReason; readonly detail: string }[] = [];
 
   constructor(link: Link, takes = true) {
@@ -44,6 +45,10 @@ export class Recorder implements LinkEvents {
 
   drain(): void {
     this.drains += 1;
+  }
+
+  stopping(): void {
+    this.stops += 1;
   }
 
   take(bytes = this.heldBytes): void {

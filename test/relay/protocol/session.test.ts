@@ -84,6 +84,7 @@ describe('drain', () => {
     const crossing = drained.open();
     await drained.settle();
     expect(drained.drains).toEqual([{ side: 'relay', ms: 30_000 }]);
+    expect([near.stops, near.breaks]).toEqual([1, []]);
     expect(crossing.reason).toBe('draining');
     expect(drained.relay.open(HEADER)).toBe(undefined);
     near.link.write('finish');

@@ -239,6 +239,10 @@ describe('a listener that acts while it is told something', () => {
       far.broken = fail;
       near.link.reset('cancelled');
     },
+    stopping: (_near, far) => {
+      far.stopping = fail;
+      tunnel.relay.drain(1_000);
+    },
   };
   for (const [callback, provoke] of Object.entries(throwing)) {
     it(`and throws in ${callback}() loses his stream, and nobody else does`, async () => {
