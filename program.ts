@@ -10,7 +10,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { type ConfigSchema, readConfig } from './config-file.ts';
 import { ConfigError } from './config-text.ts';
 import { failureSentence, isBug } from './failure.ts';
-import { openLog } from './log.ts';
+import { openLog, type ProgramLog } from './log.ts';
 import type { ProgramContext, Running } from './relay/protocol/program-context.ts';
 import { stopRequest } from './stop-request.ts';
 
@@ -62,30 +62,28 @@ export async function runProgram<Config extends { readonly ops: OpsAddress }>(
   const { log, flush } = await openLog(program.name, program.logLevel);
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, `A fault in the program itself: ${error.message}`);
-    leave(1, error.message);
+    void flush().then(() => leave(1, error.message));
   });
   try {
-    await serve(program, config, { log, stopAsked });
+    await serve(program, config, { log, flush, stopAsked });
     await flush();
     leave(0);
   } catch (error) {
     const sentence = failureSentence(error) + portSetting(error, config, program.configFile);
-    // A fatal line is written at once, and must not overtake those before it.
-    await flush();
     log.fatal(isBug(error) ? { err: error } : {}, sentence);
+    await flush();
     leave(1, sentence);
   }
 }
 
-interface Process {
-  readonly log: Logger;
+interface Process extends ProgramLog {
   readonly stopAsked: Promise<string>;
 }
 
 async function serve<Config extends { readonly ops: OpsAddress }>(
   program: Program<Config>,
   config: Config,
-  { log, stopAsked }: Process,
+  { log, flush, stopAsked }: Process,
 ): Promise<void> {
   const metrics = new Registry();
   collectDefaultMetrics({ register: metrics });
@@ -95,7 +93,7 @@ async function serve<Config extends { readonly ops: OpsAddress }>(
   const cut = stopAsked.then((by) => {
     readiness.why = 'The program is stopping.';
     log.info({ by }, 'stopping');
-    cutOff(log, stopTimeoutMs);
+    cutOff({ log, flush }, stopTimeoutMs);
   });
   const ops = opsServer(config.ops, metrics, readiness);
   const url = await ops.listen(config.ops);
@@ -112,10 +110,10 @@ interface Readiness {
   why: string | undefined;
 }
 
-function cutOff(log: Logger, timeoutMs: number): void {
+function cutOff({ log, flush }: ProgramLog, timeoutMs: number): void {
   setTimeout(() => {
     log.fatal(`Stopping took longer than ${timeoutMs} ms; what was left is cut off.`);
-    process.exit(1);
+    void flush().then(() => process.exit(1));
   }, timeoutMs).unref();
 }
 

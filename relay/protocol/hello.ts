@@ -197,9 +197,8 @@ export async function acceptProof(
   return { ok: true, value: proof };
 }
 
-/** For those who need the exporter elsewhere; `tlsExporter` is the way to ask a socket. */
-export const EXPORTER_LABEL = 'EXPORTER-waygate-1';
-export const EXPORTER_BYTES = 32;
+const EXPORTER_LABEL = 'EXPORTER-waygate-1';
+const EXPORTER_BYTES = 32;
 const CHALLENGE_TYPE = 'waygate-challenge+jwt';
 const PROOF_TYPE = 'waygate-device-proof+jwt';
 /** 192 bits: never guessed, never drawn twice. */
