@@ -21,6 +21,7 @@ import { WebSocketWire } from '../relay/protocol/websocket-wire.ts';
 import { parseWelcome, type Welcome } from '../relay/protocol/welcome.ts';
 import { CLOSE } from '../relay/protocol/wire.ts';
 import type { YoungBuffers } from '../relay/protocol/young-buffers.ts';
+import { type ConnectFault, connectSentence, isOtherServer } from './connect-failure.ts';
 
 /** Which relay, and how to know it. */
 export interface RelayAddress {
@@ -52,16 +53,20 @@ export interface TunnelOptions {
 export interface Tunnel {
   readonly session: Session;
   readonly welcome: Welcome;
+  /** The relay's certificate is not valid by the clock of this device; its key vouches for it. */
+  readonly clockFault: string | undefined;
 }
 
 /** Connects and authenticates both sides. Rejects with HelloError; nothing is left open then. */
 export async function dialTunnel(options: TunnelOptions): Promise<Tunnel> {
   const deviceNonce = makeDeviceNonce();
-  const { socket, tls } = await connect(options.relay, deviceNonce);
+  const { socket, tls, clockFault } = await connectAtAnyTime(options.relay, deviceNonce);
   const wire = new WebSocketWire(socket, options.youngBuffers);
   try {
     const token = (await receiveHello(wire, FRAME.challenge)).toString('latin1');
     const challenge = await judge(token, options.relay, { deviceNonce, tls });
+    // Without a valid certificate the challenge must prove that nobody is in the middle.
+    if (clockFault !== undefined && challenge.exporter === undefined) throw clockFault;
     const { instance, slot, software } = options;
     const limits = { streams: LIMITS.streamsMax };
     const proof = await signProof(
@@ -77,7 +82,7 @@ export async function dialTunnel(options: TunnelOptions): Promise<Tunnel> {
     const { accept, drained, faulted, ended } = options;
     const session = new Session({ wire, accept, drained, faulted, ended });
     wire.deliverTo(session);
-    return { session, welcome };
+    return { session, welcome, clockFault: clockFault && CLOCK_FAULTS[clockFault.code] };
   } catch (error) {
     wire.close(CLOSE.refused, error instanceof HelloError ? error.code : 'the hello failed');
     throw error;
@@ -107,11 +112,41 @@ function hostnameOf(url: URL): Hostname {
   return hostname;
 }
 
-/** The WebSocket, open, and the TLS connection under it. */
+interface Connection {
+  /** Open. */
+  readonly socket: WebSocket;
+  /** What is under it. */
+  readonly tls: TLSSocket | undefined;
+}
+
+/**
+ * A device without a battery starts in 1970. Then no certificate is valid, and which other faults it
+ * has does not show either; so the connection counts only once the vendor's signature over this very
+ * TLS connection (its exporter) proves who is at the other end.
+ */
+async function connectAtAnyTime(
+  relay: RelayAddress,
+  deviceNonce: string,
+): Promise<Connection & { readonly clockFault: HelloError | undefined }> {
+  try {
+    return { ...(await connect(relay, deviceNonce)), clockFault: undefined };
+  } catch (error) {
+    if (!(error instanceof HelloError && Object.hasOwn(CLOCK_FAULTS, error.code))) throw error;
+    return { ...(await connect(relay, deviceNonce, ANY_CERTIFICATE)), clockFault: error };
+  }
+}
+
+const CLOCK_FAULTS: Readonly<Record<string, string>> = {
+  CERT_NOT_YET_VALID: 'By the clock of this device the certificate of the relay is not valid yet.',
+  CERT_HAS_EXPIRED: 'By the clock of this device the certificate of the relay has expired.',
+};
+const ANY_CERTIFICATE = { rejectUnauthorized: false } as const;
+
 function connect(
   relay: RelayAddress,
   deviceNonce: string,
-): Promise<{ readonly socket: WebSocket; readonly tls: TLSSocket | undefined }> {
+  tlsOptions: Partial<typeof ANY_CERTIFICATE> = {},
+): Promise<Connection> {
   const socket = new WebSocket(relay.url, [SUBPROTOCOL], {
     perMessageDeflate: false,
     followRedirects: false,
@@ -121,6 +156,7 @@ function connect(
     generateMask: (mask: Buffer) => mask.fill(0),
     headers: { 'Waygate-Nonce': deviceNonce },
     ...HTTP1_ONLY,
+    ...tlsOptions,
     ...(relay.ca === undefined ? {} : { ca: relay.ca }),
     ...(relay.address === undefined ? {} : { lookup: pinned(relay.address) }),
   });
@@ -133,16 +169,26 @@ function connect(
     });
     socket.on('open', () => resolve({ socket, tls }));
     socket.on('error', (error) => reject(connectError(error, relay)));
+    socket.on('unexpected-response', (request, { statusCode: status = 0 }) => {
+      const code = isOtherServer(status) ? 'ERR_HELLO_NO_RELAY' : 'ERR_RELAY_STATUS';
+      reject(connectError({ code, message: '', status }, relay));
+      request.destroy();
+    });
   });
 }
 
-function connectError(error: Error & { code?: string }, relay: RelayAddress): HelloError {
+function connectError(
+  fault: Partial<ConnectFault> & Pick<ConnectFault, 'message'>,
+  relay: RelayAddress,
+): HelloError {
   const where = `${relay.url.host}${relay.address === undefined ? '' : ` (${relay.address})`}`;
-  return new HelloError(
-    error.code ?? 'ERR_RELAY_CONNECT',
-    `No tunnel to the relay at ${where}: ${error.message}.`,
-  );
+  const silent = fault.message === HANDSHAKE_TIMEOUT;
+  const code = fault.code ?? (silent ? 'ETIMEDOUT' : 'ERR_RELAY_CONNECT');
+  return new HelloError(code, connectSentence(where, { ...fault, code }));
 }
+
+/** The one error of `ws` that has no code and is no bug. */
+const HANDSHAKE_TIMEOUT = 'Opening handshake has timed out';
 
 /** `ws` passes TLS options on; its types name only some of them. */
 const HTTP1_ONLY = { ALPNProtocols: ['http/1.1'] };

@@ -103,6 +103,8 @@ export class Tunnels {
       upAtMs = performance.now();
       this.#options.changed(true, '');
       this.#begun();
+      if (tunnel.clockFault !== undefined)
+        log.warn({ slot }, `${tunnel.clockFault} ${CLOCK_WORDS}`);
       log.info({ slot, epoch: tunnel.welcome.epoch, names: tunnel.welcome.names }, 'tunnel: up');
     } catch (error) {
       return this.#refused(slot, error);
@@ -182,6 +184,10 @@ export class Tunnels {
     this.#options.changed(false, why);
   }
 }
+
+const CLOCK_WORDS =
+  'The relay has proven itself by the key of the vendor, so the tunnel is up all the same. Set the ' +
+  'clock of this device; if it is right, the vendor should renew the certificate.';
 
 /** Closes after which a device stays away (PROTOCOL.md, section 10), and what its owner is told. */
 const BANS: Readonly<Record<number, string>> = {

@@ -35,7 +35,7 @@ export interface AdmissionOptions {
   readonly streamsPerTunnel: number;
   readonly youngBuffers: YoungBuffers;
   /** The key of an enrolled device that is not revoked. */
-  readonly findKey: (thumbprint: string) => PublicKey | undefined;
+  readonly findKey: (thumbprint: string) => Promise<PublicKey | undefined>;
   readonly namesOf: (thumbprint: string) => readonly DeviceName[];
 }
 

@@ -123,7 +123,9 @@ function admissionOf(parts: {
     log,
     streamsPerTunnel: config.limits.streamsPerTunnel,
     youngBuffers: new YoungBuffers(),
-    findKey: (thumbprint) => {
+    findKey: async (thumbprint) => {
+      // It may have been enrolled by another process a moment ago.
+      if (registry.snapshot.admissible(thumbprint) === undefined) await registry.poll();
       const device = registry.snapshot.admissible(thumbprint);
       return device === undefined ? undefined : parsePublicKey(device.publicKey, 'device');
     },

@@ -10,12 +10,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ByteStream } from '../world/byte-stream.ts';
 import { readHead, readRequest, readResponse, statusOf, valuesOf } from '../world/http-text.ts';
 import { within } from '../world/program-process.ts';
+import { requires } from '../world/requires.ts';
 import { startVendor, type Vendor } from '../world/vendor.ts';
 import { arrive, askRaw, curl, dialTls, roundTrip } from '../world/visitor.ts';
 import { ask } from '../world/visits.ts';
 import { RawWorkspace } from '../world/workspace.ts';
 
 const WAIT_MS = 15_000;
+const need = requires('curl');
 const open = new AsyncDisposableStack();
 const doomed: ChildProcess[] = [];
 const folder = mkdtempSync(join(tmpdir(), 'waygate-broken-'));

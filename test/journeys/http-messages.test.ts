@@ -15,6 +15,7 @@ import {
   valuesOf,
 } from '../world/http-text.ts';
 import { within } from '../world/program-process.ts';
+import { requires } from '../world/requires.ts';
 import { startVendor, type Vendor } from '../world/vendor.ts';
 import { arrive, askRaw, curl, roundTrip } from '../world/visitor.ts';
 import { RawWorkspace } from '../world/workspace.ts';

@@ -131,7 +131,9 @@ describe('F-13 visitors who send and do not read', { timeout: 90_000 }, () => {
   async function press(visitors: readonly RawVisitor[], bytes: Buffer): Promise<number> {
     for (const { socket } of visitors) {
       socket.pause();
-      for (let at = 0; at < bytes.length; at += MIB) socket.write(bytes.subarray(at, at + MIB));
+      for (let at = 0; at < bytes.length; at += 65_536) {
+        socket.write(bytes.subarray(at, at + 65_536));
+      }
     }
     const left = () => visitors.reduce((sum, { socket }) => sum + socket.writableLength, 0);
     return visitors.length * bytes.length - (await settled(left));

@@ -368,6 +368,7 @@ describe('a visitor', () => {
     const answer = ask(session);
     const finish = await arrived;
     house.entrance?.stop();
+    house.entrance?.stopIdleVisits();
     expect((await goaway)[0]).toBe(constants.NGHTTP2_NO_ERROR);
     finish();
     expect(await answer).toMatchObject({ status: 200, body: 'finished' });
