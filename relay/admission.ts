@@ -40,7 +40,10 @@ export interface AdmissionOptions {
 }
 
 const ADMISSION_LIMITS = {
-  /** The upgrade request: a head of some hundred bytes. */
+  /**
+   * From the connection to its upgrade, a head of some hundred bytes. Ours to keep: Node looks at its
+   * own deadlines only in a server that listens by itself.
+   */
   headTimeoutMs: 10_000,
   headBytesMax: 8_192,
   /** Fragments of one message: ours send whole messages. */
@@ -51,6 +54,8 @@ export class Admission {
   readonly #options: AdmissionOptions;
   readonly #server: Server;
   readonly #upgrades: WebSocketServer;
+  /** Connections that are no WebSocket yet, and their end. */
+  readonly #deadlines = new Map<Duplex, NodeJS.Timeout>();
   /** Hellos by their outcome, for metrics. */
   readonly outcomes = new Map<string, number>();
 
@@ -64,12 +69,7 @@ export class Admission {
       maxFragments: ADMISSION_LIMITS.fragmentsMax,
       handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
-    this.#server = createServer({
-      headersTimeout: ADMISSION_LIMITS.headTimeoutMs,
-      requestTimeout: ADMISSION_LIMITS.headTimeoutMs,
-      connectionsCheckingInterval: 1_000,
-      maxHeaderSize: ADMISSION_LIMITS.headBytesMax,
-    });
+    this.#server = createServer({ maxHeaderSize: ADMISSION_LIMITS.headBytesMax });
     this.#server.on('request', (_request, response) => {
       response.writeHead(426, { Upgrade: 'websocket', Connection: 'close' });
       response.end('This is where devices connect, by WebSocket. There is nothing to see here.\n');
@@ -80,6 +80,9 @@ export class Admission {
 
   /** Takes a connection whose TLS is done. */
   take(socket: TLSSocket): void {
+    const deadline = setTimeout(() => socket.destroy(), ADMISSION_LIMITS.headTimeoutMs);
+    this.#deadlines.set(socket, deadline);
+    socket.once('close', () => this.#endDeadline(socket));
     this.#server.emit('connection', socket);
   }
 
@@ -99,8 +102,14 @@ export class Admission {
       return;
     }
     this.#upgrades.handleUpgrade(request, socket, head, (webSocket) => {
+      this.#endDeadline(socket);
       void this.#admit(webSocket, socket, nonce);
     });
+  }
+
+  #endDeadline(socket: Duplex): void {
+    clearTimeout(this.#deadlines.get(socket));
+    this.#deadlines.delete(socket);
   }
 
   async #admit(webSocket: WebSocket, socket: Duplex, deviceNonce: string): Promise<void> {

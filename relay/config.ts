@@ -55,8 +55,8 @@ const DEFAULT_LIMITS: RelayLimits = {
   connectionsPerAddress: 2_000,
   /** What the protocol admits without being told otherwise. */
   streamsPerTunnel: LIMITS.streamsMax,
-  /** A device has two tunnels, so that one address can use up half of what it takes. */
-  streamsPerVisitor: 1_000,
+  /** Of the 2,000 that a device's two tunnels take: a quarter is always left for others. */
+  streamsPerVisitor: 1_500,
 };
 
 /** The schema of relay.yaml. Relative paths are meant from `folder`, where the file lies. */

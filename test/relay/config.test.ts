@@ -17,7 +17,7 @@ describe('relay.yaml', () => {
       ops: { host: '127.0.0.1', port: 9464 },
       accessLog: true,
       drainSeconds: 30,
-      limits: { connectionsPerAddress: 2000, streamsPerTunnel: 1000, streamsPerVisitor: 1000 },
+      limits: { connectionsPerAddress: 2000, streamsPerTunnel: 1000, streamsPerVisitor: 1500 },
     });
     expect(faults({})).toHaveLength(2);
   });

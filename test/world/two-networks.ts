@@ -3,13 +3,16 @@
 // The namespaces live as long as a process of ours that ends with this one.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { within } from './program-process.ts';
 import { findProgram } from './requires.ts';
 
 export const RELAY_ADDRESS = '10.99.0.1';
 const DEVICE_ADDRESS = '10.99.0.2';
 const RELAY_PORT = 443;
+
+const WINDOW = fileURLToPath(new URL('window.ts', import.meta.url));
 
 /** What a suite must ask `requires` for. */
 export const NETWORK_PROGRAMS = ['root', 'ip', 'nft', 'unshare', 'nsenter'] as const;
@@ -29,7 +32,7 @@ export class TwoNetworks implements AsyncDisposable {
   /** The folder is for the socket. */
   static async make(folder: string): Promise<TwoNetworks> {
     const door = join(folder, 'visitors.sock');
-    const window = [resolve('test/world/window.ts'), door, RELAY_ADDRESS, String(RELAY_PORT)];
+    const window = [WINDOW, door, RELAY_ADDRESS, String(RELAY_PORT)];
     const vendor = namespace(process.execPath, ...window);
     const home = namespace('cat');
     const networks = new TwoNetworks(door, vendor, home);
