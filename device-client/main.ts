@@ -60,6 +60,11 @@ function exportMetrics(context: ProgramContext, tunnels: Tunnels, arrivals: Arri
   gauge('streams', 'Streams that are open.', () => sum((session) => session.streamCount));
   gauge('streams_accepted', 'Streams since the start.', () => arrivals.accepted);
   gauge('streams_refused', 'Streams for workspaces that are not here.', () => arrivals.refused);
+  gauge(
+    'round_trip_seconds',
+    'To the farthest relay that is connected.',
+    () => Math.max(0, ...[...tunnels.sessions].map((session) => session.roundTripMs ?? 0)) / 1_000,
+  );
   gauge('tunnel_received_bytes', 'Bytes from the tunnels that are up.', () =>
     sum((session) => session.receivedBytes),
   );

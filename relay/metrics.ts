@@ -24,6 +24,11 @@ export function exposeTunnels(parts: {
   gauge('waygate_devices', 'Devices that are connected.', () => tunnels.counts.devices);
   gauge('waygate_tunnels', 'Tunnels that are up.', () => tunnels.counts.tunnels);
   gauge('waygate_streams', 'Streams that are open in all tunnels.', () => tunnels.counts.streams);
+  gauge(
+    'waygate_round_trip_seconds',
+    'To the farthest device that is connected.',
+    () => tunnels.longestRoundTripMs / 1_000,
+  );
   gauge('waygate_names', 'Names in the registry.', () => registry.snapshot.size);
   gauge('waygate_registry_fault', '1 while the registry serves its last good snapshot.', () =>
     registry.fault === undefined ? 0 : 1,

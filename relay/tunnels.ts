@@ -61,6 +61,13 @@ export class Tunnels {
     return { devices, tunnels, streams };
   }
 
+  /** Of the tunnel to the farthest device; 0 before any was measured. */
+  get longestRoundTripMs(): number {
+    let longest = 0;
+    for (const { session } of this.#all()) longest = Math.max(longest, session.roundTripMs ?? 0);
+    return longest;
+  }
+
   /**
    * The epoch of a device's instance. A new instance gets a higher one, and the tunnels of the old
    * one are closed. Undefined: the instance was superseded, and the newer one is here. Instances

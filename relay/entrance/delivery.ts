@@ -1,13 +1,12 @@
 // The response side of an HTTP/1.1 visit: what the workspace answers is written to the visitor in
 // canonical form, each piece in the turn in which it came, in as few writes as possible. What came in
 // one piece leaves in one chunk, however the workspace had cut it up.
-import type { TLSSocket } from 'node:tls';
 import { CRLF, chunkHead, LAST_CHUNK, writeTrailers } from './body.ts';
 import type { Fields } from './fields.ts';
-import { ENTRANCE_LIMITS } from './limits.ts';
 import { type PageContext, type Problem, problemPage } from './pages.ts';
 import type { EntranceRequest } from './request.ts';
 import { type EntranceResponse, writeResponseHead } from './response.ts';
+import type { VisitorOutput } from './visitor-output.ts';
 import type { ResponseEvents } from './workspace.ts';
 
 /** What the visit wants to know. */
@@ -24,12 +23,6 @@ export interface DeliveryOwner {
   requestDrain(): void;
 }
 
-/** Pieces up to this size are joined: one copy costs less than one more TLS record. */
-const JOIN_BYTES_MAX = 16_384;
-
-/** So many pieces are joined whatever their size: a write costs as much as to copy 4 KiB. */
-const JOIN_PIECES_MIN = 16;
-
 const CHUNKED = { kind: 'chunked' } as const;
 const UNTIL_CLOSE = { kind: 'close' } as const;
 
@@ -40,20 +33,17 @@ export class Delivery implements ResponseEvents {
   headSent = false;
   /** The response said that the connection closes after it. */
   closing = false;
-  readonly #socket: TLSSocket;
+  readonly #output: VisitorOutput;
   readonly #owner: DeliveryOwner;
   #request: EntranceRequest | undefined;
   #chunked = false;
   #trailers: readonly string[] = [];
-  #stalled = false;
-  #out: (Buffer | string)[] = [];
-  #outBytes = 0;
-  /** Where in `#out` the size of the chunk will stand that has these bytes so far. */
+  /** Where the size of the chunk will stand that has these bytes so far. */
   #chunkAt = 0;
   #chunkBytes = 0;
 
-  constructor(socket: TLSSocket, owner: DeliveryOwner) {
-    this.#socket = socket;
+  constructor(output: VisitorOutput, owner: DeliveryOwner) {
+    this.#output = output;
     this.#owner = owner;
   }
 
@@ -71,7 +61,7 @@ export class Delivery implements ResponseEvents {
     const request = this.#request;
     if (request === undefined || request.version === '1.0') return;
     if (response.status === 100 && !request.expectContinue) return;
-    this.#push(writeResponseHead(response, { close: false }));
+    this.#output.push(writeResponseHead(response, { close: false }));
   }
 
   head(response: EntranceResponse): void {
@@ -84,17 +74,17 @@ export class Delivery implements ResponseEvents {
     const written = unbounded ? { ...response, body: old ? UNTIL_CLOSE : CHUNKED } : response;
     this.status = response.status;
     this.headSent = true;
-    this.#push(writeResponseHead(written, { close: this.closing }));
+    this.#output.push(writeResponseHead(written, { close: this.closing }));
     if (response.switched) this.#owner.switched();
   }
 
   bodyBytes(bytes: Buffer): void {
     this.bytes += bytes.length;
     if (this.#chunked) {
-      if (this.#chunkBytes === 0) this.#chunkAt = this.#out.push('') - 1;
+      if (this.#chunkBytes === 0) this.#chunkAt = this.#output.reserve();
       this.#chunkBytes += bytes.length;
     }
-    this.#push(bytes);
+    this.#output.push(bytes);
   }
 
   bodyTrailers(fields: readonly string[]): void {
@@ -104,15 +94,15 @@ export class Delivery implements ResponseEvents {
   complete(): void {
     if (this.#chunked) {
       this.#endChunk();
-      this.#push(this.#trailers.length === 0 ? LAST_CHUNK : writeTrailers(this.#trailers));
+      this.#output.push(this.#trailers.length === 0 ? LAST_CHUNK : writeTrailers(this.#trailers));
     }
     this.flush();
     this.#owner.responded();
   }
 
   pipeEnd(): void {
-    this.flush();
-    this.#socket.end();
+    this.#endChunk();
+    this.#output.end();
   }
 
   failed(problem: Problem, untouched: boolean): void {
@@ -143,76 +133,22 @@ export class Delivery implements ResponseEvents {
       switched: false,
       keepAlive: !close,
     };
-    this.#push(writeResponseHead(head, { close }));
+    this.#output.push(writeResponseHead(head, { close }));
     this.#chunked = false;
     if (this.#request?.method !== 'HEAD') this.bodyBytes(page.body);
     this.flush();
   }
 
-  /** Hands what was pushed to the socket. False: it has enough for now. */
+  /** Hands what has come to the visitor's socket. False: it has enough for now. */
   flush(): boolean {
     this.#endChunk();
-    const out = this.#out;
-    const socket = this.#socket;
-    if (out.length > 0) {
-      this.#out = [];
-      const bytes = this.#outBytes;
-      this.#outBytes = 0;
-      if (out.length === 1) write(socket, out[0] ?? '');
-      else if (bytes <= JOIN_BYTES_MAX || out.length >= JOIN_PIECES_MIN) {
-        socket.write(join(out, bytes));
-      } else writeAll(socket, out);
-    }
-    if (!socket.writableNeedDrain) return true;
-    if (!this.#stalled) {
-      this.#stalled = true;
-      // Node's socket timeout counts from the last progress of a write that is under way.
-      socket.setTimeout(ENTRANCE_LIMITS.writeStallMs);
-    }
-    return false;
-  }
-
-  /** The socket has taken everything. */
-  drained(): void {
-    if (!this.#stalled) return;
-    this.#stalled = false;
-    this.#socket.setTimeout(0);
+    return this.#output.flush();
   }
 
   #endChunk(): void {
     if (this.#chunkBytes === 0) return;
-    const head = chunkHead(this.#chunkBytes);
-    this.#out[this.#chunkAt] = head;
-    this.#outBytes += head.length;
+    this.#output.fill(this.#chunkAt, chunkHead(this.#chunkBytes));
     this.#chunkBytes = 0;
-    this.#push(CRLF);
+    this.#output.push(CRLF);
   }
-
-  #push(piece: Buffer | string): void {
-    if (piece.length === 0) return;
-    this.#out.push(piece);
-    this.#outBytes += piece.length;
-  }
-}
-
-function write(socket: TLSSocket, piece: Buffer | string): void {
-  if (typeof piece === 'string') socket.write(piece, 'latin1');
-  else socket.write(piece);
-}
-
-function writeAll(socket: TLSSocket, pieces: readonly (Buffer | string)[]): void {
-  socket.cork();
-  for (const piece of pieces) write(socket, piece);
-  socket.uncork();
-}
-
-function join(pieces: readonly (Buffer | string)[], bytes: number): Buffer {
-  const whole = Buffer.allocUnsafe(bytes);
-  let offset = 0;
-  for (const piece of pieces) {
-    if (typeof piece === 'string') whole.write(piece, offset, 'latin1');
-    else piece.copy(whole, offset);
-    offset += piece.length;
-  }
-  return whole;
 }

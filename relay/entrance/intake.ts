@@ -9,6 +9,7 @@ import {
   parseRequestHead,
   partialHeadFault,
 } from './head.ts';
+import type { PageContext } from './pages.ts';
 import type { Refusal } from './refusal.ts';
 import { type EntranceRequest, judgeRequest } from './request.ts';
 
@@ -16,7 +17,7 @@ const EMPTY = Buffer.alloc(0);
 
 export class Intake {
   /** The Accept field of the last head: a refusal is told in the form that was asked for. */
-  accept: string | undefined;
+  #accept: string | undefined;
   readonly #hostname: string;
   #pending: Buffer = EMPTY;
   /** What `#pending` is a part of once it was joined, with room behind it for more. */
@@ -26,6 +27,11 @@ export class Intake {
   /** `hostname`: the SNI name that every Host must equal. */
   constructor(hostname: string) {
     this.#hostname = hostname;
+  }
+
+  /** For pages of ours. */
+  get pageContext(): PageContext {
+    return { hostname: this.#hostname, accept: this.#accept };
   }
 
   get empty(): boolean {
@@ -72,7 +78,7 @@ export class Intake {
     else this.#pending = pending.subarray(end);
     const head = parseRequestHead(pending.toString('latin1', start, end));
     if ('detail' in head) return head satisfies HeadFault;
-    this.accept = fieldValue(head.fields, 'accept');
+    this.#accept = fieldValue(head.fields, 'accept');
     return judgeRequest(head, this.#hostname);
   }
 }

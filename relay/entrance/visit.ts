@@ -9,14 +9,15 @@ import { Delivery, type DeliveryOwner } from './delivery.ts';
 import { Exchange } from './exchange.ts';
 import { Intake } from './intake.ts';
 import { ENTRANCE_LIMITS } from './limits.ts';
-import type { PageContext, Problem } from './pages.ts';
+import type { Problem } from './pages.ts';
 import type { Refusal } from './refusal.ts';
 import { type EntranceRequest, writeRequestHead } from './request.ts';
 import type { Swept } from './sweep.ts';
 import type { Upload } from './upload.ts';
 import { VisitClock, type Wait } from './visit-clock.ts';
-import type { VisitParts } from './visit-parts.ts';
+import type { AnyVisit, VisitParts } from './visit-parts.ts';
 import { forwardingLines, type Visitor } from './visitor.ts';
+import { VisitorOutput } from './visitor-output.ts';
 import { WorkspaceConnection } from './workspace.ts';
 
 /**
@@ -25,12 +26,13 @@ import { WorkspaceConnection } from './workspace.ts';
  */
 type Phase = 'between' | 'request' | 'pipe' | 'leaving' | 'gone';
 
-export class Visit implements DeliveryOwner, Swept {
+export class Visit implements AnyVisit, DeliveryOwner, Swept {
   readonly #socket: TLSSocket;
   readonly #parts: VisitParts;
   readonly #visitor: Visitor;
   readonly #forwarding: string;
   readonly #intake: Intake;
+  readonly #output: VisitorOutput;
   readonly #delivery: Delivery;
   readonly #exchange: Exchange;
   readonly #upload: Upload;
@@ -47,7 +49,8 @@ export class Visit implements DeliveryOwner, Swept {
     this.#visitor = visitor;
     this.#forwarding = forwardingLines(visitor);
     this.#intake = new Intake(visitor.hostname);
-    this.#delivery = new Delivery(socket, this);
+    this.#output = new VisitorOutput(socket);
+    this.#delivery = new Delivery(this.#output, this);
     this.#exchange = new Exchange(visitor, this.#delivery);
     this.#upload = this.#exchange.upload;
     this.#clock = new VisitClock(parts.sweep);
@@ -55,17 +58,13 @@ export class Visit implements DeliveryOwner, Swept {
     socket.on('data', (bytes: Buffer) => this.#data(bytes));
     socket.on('drain', () => this.#drain());
     socket.on('end', () => this.#end());
-    socket.on('timeout', () => this.cut());
-    socket.on('error', () => this.cut());
-    socket.on('close', () => this.cut());
+    for (const event of ['timeout', 'error', 'close']) socket.on(event, () => this.cut());
   }
 
-  /** Ends the connection when no request is under way; else it ends after the response. */
   stop(): void {
     if (this.#phase === 'between' && this.#intake.empty) this.#leave();
   }
 
-  /** Ends the connection at once, in a way that shows. */
   cut(): void {
     if (this.#phase === 'gone') return;
     if (this.#phase === 'request' || this.#phase === 'pipe') this.#record();
@@ -231,7 +230,7 @@ export class Visit implements DeliveryOwner, Swept {
   /** Answers the request with a page of ours. */
   #answer(problem: Problem): void {
     this.#exchange.problem = problem.kind;
-    this.#delivery.page(problem, { close: this.mustClose() }, this.#pageContext());
+    this.#delivery.page(problem, { close: this.mustClose() }, this.#intake.pageContext);
     this.responded();
   }
 
@@ -246,13 +245,9 @@ export class Visit implements DeliveryOwner, Swept {
     const problem: Problem =
       status === 421 ? { kind: 'misdirected' } : { kind: 'bad-request', status, detail };
     this.#exchange.problem = problem.kind;
-    this.#delivery.page(problem, { close: true, fields }, this.#pageContext());
+    this.#delivery.page(problem, { close: true, fields }, this.#intake.pageContext);
     this.#record();
     this.#leave();
-  }
-
-  #pageContext(): PageContext {
-    return { hostname: this.#visitor.hostname, accept: this.#intake.accept };
   }
 
   /** Request and response are done. */
@@ -274,7 +269,7 @@ export class Visit implements DeliveryOwner, Swept {
   }
 
   #drain(): void {
-    this.#delivery.drained();
+    if (!this.#output.drained()) return;
     this.#connection?.resume();
     this.#next();
   }
@@ -297,7 +292,7 @@ export class Visit implements DeliveryOwner, Swept {
     this.#clock.restart();
     this.#intake.takeAll();
     this.#socket.setTimeout(ENTRANCE_LIMITS.writeStallMs);
-    this.#socket.end(() => this.#clock.restart());
+    this.#output.end(() => this.#clock.restart());
     this.#socket.resume();
   }
 }

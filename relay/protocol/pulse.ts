@@ -22,6 +22,8 @@ export class Pulse {
   #heardAtMs = performance.now();
   #beatAtMs = performance.now();
   #pingAtMs = 0;
+  /** Pings that were answered. */
+  #pongs = 0;
   #syncAtMs = performance.now();
   #framesFromMs = 0;
   #frames = 0;
@@ -52,6 +54,8 @@ export class Pulse {
     if (payload.readDoubleBE(0) !== this.#pingAtMs) return;
     const tookMs = nowMs - this.#pingAtMs;
     this.roundTripMs = Math.min(this.roundTripMs ?? tookMs, tookMs);
+    this.#pongs += 1;
+    if (this.#pongs < LIMITS.firstPings) this.#sendPing(nowMs);
   }
 
   stop(): void {

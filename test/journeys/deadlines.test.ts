@@ -1,6 +1,5 @@
 // The promise: what is idle on purpose stays, for as long as it likes; what only holds us up goes.
 // Relay and device live forty times as fast here, so that minutes pass in seconds (fast-clock.ts).
-import { resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ByteStream } from '../world/byte-stream.ts';
@@ -23,7 +22,7 @@ let vendor: Vendor;
 beforeAll(async () => {
   for (const name of NAMES) workspaces.set(name, open.use(await RawWorkspace.open()));
   const urls = [...workspaces].map(([name, { url }]) => [name, url]);
-  const options = `NODE_OPTIONS=--import=${resolve('test/world/fast-clock.ts')}`;
+  const options = `NODE_OPTIONS=--import=${new URL('../world/fast-clock.ts', import.meta.url)}`;
   vendor = open.use(await startVendor(Object.fromEntries(urls), { under: ['env', options] }));
 }, 60_000);
 afterAll(() => open.disposeAsync());

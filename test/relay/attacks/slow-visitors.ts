@@ -10,23 +10,28 @@ export type Slowness = 'head' | 'body' | 'read';
 /** Far more than all sockets on the way hold; one buffer for all, or the workspace would be slow itself. */
 const ANSWER = Buffer.from(ok('x'.repeat(32 * 1_048_576)));
 
-/** When each of them was done with, in seconds since it began. */
 export class SlowVisitors implements Disposable {
   readonly visitors: readonly RawVisitor[];
+  /** When each of them was done with, in seconds since it began. */
   readonly goneAfterS: number[] = [];
   readonly #timer: NodeJS.Timeout;
+  #startedAtMs = performance.now();
 
-  private constructor(visitors: readonly RawVisitor[], how: Slowness) {
+  private constructor(vendor: AttackedVendor, visitors: readonly RawVisitor[], how: Slowness) {
     this.visitors = visitors;
-    const startedAtMs = performance.now();
+    // Who does not read does not see the end either; his workspace does.
+    vendor.workspace.plays.set('/slow-read', {
+      whole: (connection) => {
+        connection.socket.once('close', () => this.#gone());
+        connection.say(ANSWER);
+      },
+    });
     for (const visitor of visitors) {
-      visitor.socket.once('close', () => {
-        this.goneAfterS.push((performance.now() - startedAtMs) / 1_000);
-      });
-      visitor.say(BEGINNINGS[how]);
       if (how === 'read') visitor.socket.pause();
+      else visitor.socket.once('close', () => this.#gone());
       // An end is answered by an end, as honest programs do.
       visitor.socket.once('end', () => visitor.socket.end());
+      visitor.say(BEGINNINGS[how]);
     }
     // Something each second, so that no idle time ends them.
     this.#timer = setInterval(() => {
@@ -35,16 +40,13 @@ export class SlowVisitors implements Disposable {
   }
 
   static async begin(vendor: AttackedVendor, how: Slowness, count: number): Promise<SlowVisitors> {
-    vendor.workspace.plays.set('/slow-read', {
-      whole: (connection) => connection.say(ANSWER),
-    });
     const visitors: RawVisitor[] = [];
     const numbers = Array.from({ length: count }).keys();
     const dialling = Array.from({ length: 16 }, async () => {
       for (const _ of numbers) visitors.push(await RawVisitor.dial(vendor));
     });
     await Promise.all(dialling);
-    return new SlowVisitors(visitors, how);
+    return new SlowVisitors(vendor, visitors, how);
   }
 
   get left(): number {
@@ -54,6 +56,10 @@ export class SlowVisitors implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     for (const { socket } of this.visitors) socket.destroy();
+  }
+
+  #gone(): void {
+    this.goneAfterS.push((performance.now() - this.#startedAtMs) / 1_000);
   }
 }
 
@@ -71,13 +77,19 @@ const MORE: Readonly<Record<Slowness, string>> = {
 };
 
 /** Normal requests, one after another, each on a kept connection and each tenth on a new one. */
-export class NormalVisitor {
+export class NormalVisitor implements Disposable {
   readonly tookMs: number[] = [];
   #going = true;
   readonly #done: Promise<void>;
 
   constructor(vendor: AttackedVendor) {
     this.#done = this.#ask(vendor);
+    // Told by `stop()`.
+    this.#done.catch(() => undefined);
+  }
+
+  [Symbol.dispose](): void {
+    this.#going = false;
   }
 
   /** The time below which 95 of 100 requests were answered. */

@@ -13,7 +13,7 @@ describe('slow visitors', { timeout: 60_000 }, () => {
     using bodies = await SlowVisitors.begin(vendor(), 'body', 100);
     using reads = await SlowVisitors.begin(vendor(), 'read', 100);
     using heads = await SlowVisitors.begin(vendor(), 'head', 300);
-    const normal = new NormalVisitor(vendor());
+    using normal = new NormalVisitor(vendor());
     await until(() => heads.left === 0, 20_000, 'all slow heads gone');
     const normalMs = await normal.stop();
     expect(Math.max(...heads.goneAfterS)).toBeLessThan(15);

@@ -117,6 +117,25 @@ describe('a process that stood still', () => {
   });
 });
 
+describe('the round trip', () => {
+  it('is asked for five times at the start, and the shortest answer counts', () => {
+    const raw = new RawTunnel('device');
+    const pings = (): Buffer[] =>
+      raw.frames.filter(({ type }) => type === FRAME.ping).map(({ payload }) => payload);
+    for (const [asked, tookMs] of [9, 4, 2, 3, 5].entries()) {
+      vi.advanceTimersByTime(1);
+      expect(pings()).toHaveLength(asked + 1);
+      vi.advanceTimersByTime(tookMs - 1);
+      raw.say(encodeFrame(FRAME.pong, 0, pings().at(-1) ?? Buffer.alloc(0)));
+    }
+    vi.advanceTimersByTime(5 * SECONDS);
+    expect(pings()).toHaveLength(LIMITS.firstPings);
+    expect(Math.round(raw.session.roundTripMs ?? 0)).toBe(2);
+    raw.stop();
+    vi.advanceTimersByTime(1);
+  });
+});
+
 describe('an other side that goes on sending and has stopped reading', () => {
   it('U-7 is closed after 60 s in which nothing has left', () => {
     const raw = new RawTunnel('relay');
