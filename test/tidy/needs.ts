@@ -3,6 +3,8 @@ import type { Rule, Tree } from './tree.ts';
 
 const LIST = /^needs='\n([\s\S]*?)^'$/m;
 const REQUIRES = /\brequires\(([^)]*)\)/g;
+/** Lists that several suites share: `...NETWORK_PROGRAMS`. */
+const SHARED = /export const (\w+_PROGRAMS) = \[([^\]]*)\]/g;
 
 export const NEEDS_RULES: readonly Rule[] = [
   {
@@ -35,14 +37,26 @@ function notInstalled([program, path]: readonly [string, string]): string {
 /** Program by a test file that asks for it. `root` is a condition, not a program. */
 function askedPrograms(tree: Tree): Map<string, string> {
   const asked = new Map<string, string>();
+  const shared = sharedLists(tree);
   for (const [path, text] of tree) {
     if (!path.startsWith('test/') || !path.endsWith('.test.ts')) continue;
     if (path.includes('/tidy')) continue;
     for (const call of text.matchAll(REQUIRES)) {
-      for (const word of (call[1] ?? '').matchAll(/'([^']+)'/g)) {
+      const words = (call[1] ?? '').replace(/\.\.\.(\w+)/g, (_, name) => shared.get(name) ?? name);
+      for (const word of words.matchAll(/'([^']+)'/g)) {
         if (word[1] !== undefined && word[1] !== 'root') asked.set(word[1], path);
       }
     }
   }
   return asked;
+}
+
+/** The text between the brackets, by the name of the list. */
+function sharedLists(tree: Tree): ReadonlyMap<string, string> {
+  const lists = new Map<string, string>();
+  for (const [path, text] of tree) {
+    if (!path.startsWith('test/')) continue;
+    for (const [, name, words] of text.matchAll(SHARED)) lists.set(name ?? '', words ?? '');
+  }
+  return lists;
 }
