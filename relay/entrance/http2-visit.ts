@@ -48,6 +48,8 @@ export class Http2Visit implements Swept {
     session.on('stream', this.#stream);
     session.on('ping', this.#control);
     session.on('remoteSettings', this.#control);
+    // Node waits for more even then, and would only notice with the next byte for the visitor.
+    socket.on('end', () => this.cut());
     session.on('error', () => this.cut());
     session.on('close', () => this.cut());
   }

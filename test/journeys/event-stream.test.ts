@@ -2,17 +2,16 @@
 // either direction, whatever the framing.
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import { type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2';
+import { connect as connectHttp2 } from 'node:http2';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
-import { connect as connectTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { readHead, readResponse } from '../world/http-text.ts';
 import { within } from '../world/program-process.ts';
 import { startVendor, type Vendor } from '../world/vendor.ts';
-import { arrive } from '../world/visitor.ts';
+import { arrive, dialTls } from '../world/visitor.ts';
 import { begin } from '../world/visits.ts';
 import { HttpWorkspace, RawWorkspace } from '../world/workspace.ts';
 
@@ -45,21 +44,13 @@ async function openEvents(version: 'HTTP/1.1' | 'HTTP/2' = 'HTTP/1.1') {
   return { visitor, events };
 }
 
-async function beginHttp2(path: string): Promise<ClientHttp2Stream> {
-  const session = open.adopt(
-    connectHttp2(vendor.url('web'), {
-      createConnection: () =>
-        connectTls({
-          host: vendor.address,
-          port: vendor.port,
-          servername: vendor.hostname('web'),
-          ca: vendor.caPem,
-          ALPNProtocols: ['h2'],
-        }),
-    }),
-    (each) => each.destroy(),
-  );
+async function beginHttp2(path: string, tcp = connect(vendor.port, vendor.address)) {
+  const socket = await dialTls(vendor, 'web', { ALPNProtocols: ['h2'], socket: tcp });
+  const session = connectHttp2(vendor.url('web'), { createConnection: () => socket });
+  session.on('error', () => undefined);
+  open.defer(() => session.destroy());
   const stream = session.request({ ':path': path });
+  stream.on('error', () => undefined);
   await within(once(stream, 'response'), WAIT_MS, 'a response over HTTP/2');
   return stream;
 }
@@ -115,6 +106,21 @@ describe('an event stream', { timeout: 60_000 }, () => {
     const { visitor, events } = await openEvents('HTTP/2');
     const closed = once(events, 'close');
     visitor.destroy();
+    await within(closed, 1_000, 'the workspace to hear of it');
+  });
+
+  it('ends at the workspace as soon as the visitor has closed an HTTP/2 connection', async () => {
+    const opened = Promise.withResolvers<ServerResponse>();
+    web.answer = (_, response) => {
+      response.writeHead(200).flushHeaders();
+      opened.resolve(response);
+    };
+    const tcp = connect(vendor.port, vendor.address);
+    await beginHttp2('/events', tcp);
+    const events = await within(opened.promise, WAIT_MS, 'an event stream');
+    const closed = once(events, 'close');
+    // Without a reset or a goodbye of HTTP/2: the process is gone, and the system ends its sockets.
+    tcp.destroy();
     await within(closed, 1_000, 'the workspace to hear of it');
   });
 
