@@ -58,7 +58,7 @@ export class Visit implements AnyVisit, DeliveryOwner, Swept {
     socket.on('data', (bytes: Buffer) => this.#data(bytes));
     socket.on('drain', () => this.#drain());
     socket.on('end', () => this.#end());
-    for (const event of ['timeout', 'error', 'close']) socket.on(event, () => this.cut());
+    for (const event of ['error', 'close']) socket.on(event, () => this.cut());
   }
 
   stop(): void {
@@ -76,7 +76,8 @@ export class Visit implements AnyVisit, DeliveryOwner, Swept {
     this.#parts.over(this);
   }
 
-  sweep(): void {
+  sweep(nowMs: number): void {
+    if (this.#output.stuck(nowMs)) return this.cut();
     const wait = this.#wait();
     const bytes = wait === 'upload' ? this.#upload.bytes : this.#delivery.bytes;
     const due = this.#clock.due(wait, bytes);
@@ -291,7 +292,6 @@ export class Visit implements AnyVisit, DeliveryOwner, Swept {
     this.#phase = 'leaving';
     this.#clock.restart();
     this.#intake.takeAll();
-    this.#socket.setTimeout(ENTRANCE_LIMITS.writeStallMs);
     this.#output.end(() => this.#clock.restart());
     this.#socket.resume();
   }

@@ -17,7 +17,14 @@ export class VisitorOutput {
   readonly #socket: TLSSocket;
   #pieces: (Buffer | string)[] = [];
   #bytes = 0;
-  #stalled = false;
+  /** A write has left the socket since the last look. */
+  #moved = false;
+  #movedAtMs = performance.now();
+  readonly #written = (): void => {
+    this.#moved = true;
+  };
+  /** Ends our half once all is with the socket. */
+  #end: (() => void) | undefined;
 
   constructor(socket: TLSSocket) {
     this.#socket = socket;
@@ -43,30 +50,32 @@ export class VisitorOutput {
   flush(): boolean {
     const socket = this.#socket;
     if (this.#pieces.length > 0 && !socket.writableNeedDrain) this.#write();
-    if (!socket.writableNeedDrain) return true;
-    if (!this.#stalled) {
-      this.#stalled = true;
-      // Node's socket timeout counts from the last progress of a write that is under way.
-      socket.setTimeout(ENTRANCE_LIMITS.writeStallMs);
-    }
-    return false;
+    if (this.#pieces.length === 0) this.#end?.();
+    return !socket.writableNeedDrain;
   }
 
   /** The socket has taken what it got. True: all is on its way. */
   drained(): boolean {
-    if (this.#stalled) {
-      this.#stalled = false;
-      this.#socket.setTimeout(0);
-    }
     return this.flush();
   }
 
-  /** Hands over everything and ends our half; `done` when it has left. */
+  /**
+   * Whether the visitor has taken nothing of what waits for him for too long; asked by the sweep.
+   * Node's own socket timeout takes up to twice its time, and begins anew with each byte he sends.
+   */
+  stuck(nowMs: number): boolean {
+    if (this.#moved || this.#socket.writableLength === 0) this.#movedAtMs = nowMs;
+    this.#moved = false;
+    return nowMs - this.#movedAtMs > ENTRANCE_LIMITS.writeStallMs;
+  }
+
+  /** Ends our half behind what was pushed; `done` when it has left. */
   end(done?: () => void): void {
-    for (const piece of this.#pieces) write(this.#socket, piece);
-    this.#pieces = [];
-    this.#bytes = 0;
-    this.#socket.end(done);
+    this.#end = () => {
+      this.#end = undefined;
+      this.#socket.end(done);
+    };
+    this.flush();
   }
 
   #write(): void {
@@ -76,12 +85,12 @@ export class VisitorOutput {
     if (pieces.length > 1 && bytes > AT_ONCE_BYTES_MAX) return this.#writeSome();
     this.#pieces = [];
     this.#bytes = 0;
-    if (pieces.length === 1) write(socket, pieces[0] ?? '');
+    if (pieces.length === 1) this.#give(pieces[0] ?? '');
     else if (bytes <= JOIN_BYTES_MAX || pieces.length >= JOIN_PIECES_MIN) {
-      socket.write(join(pieces, bytes));
+      this.#give(join(pieces, bytes));
     } else {
       socket.cork();
-      for (const piece of pieces) write(socket, piece);
+      for (const piece of pieces) this.#give(piece);
       socket.uncork();
     }
   }
@@ -90,17 +99,17 @@ export class VisitorOutput {
     let count = 0;
     for (const piece of this.#pieces) {
       if (this.#socket.writableNeedDrain) break;
-      write(this.#socket, piece);
+      this.#give(piece);
       this.#bytes -= piece.length;
       count += 1;
     }
     this.#pieces.splice(0, count);
   }
-}
 
-function write(socket: TLSSocket, piece: Buffer | string): void {
-  if (typeof piece === 'string') socket.write(piece, 'latin1');
-  else socket.write(piece);
+  #give(piece: Buffer | string): void {
+    if (typeof piece === 'string') this.#socket.write(piece, 'latin1', this.#written);
+    else this.#socket.write(piece, this.#written);
+  }
 }
 
 function join(pieces: readonly (Buffer | string)[], bytes: number): Buffer {
