@@ -14,7 +14,7 @@ const DIAL_WITHIN_MS = 20_000;
 let addresses = 0;
 
 /** 127.1.0.1, 127.1.0.2 and so on: all of them are this machine. */
-export function newAddress(): string {
+function newAddress(): string {
   addresses += 1;
   return `127.${1 + Math.floor(addresses / 62_500)}.${Math.floor(addresses / 250) % 250}.${1 + (addresses % 250)}`;
 }

@@ -21,7 +21,7 @@ export interface Play {
   readonly whole?: (connection: RecordedConnection, request: SeenRequest) => void;
 }
 
-export const NO_CONTENT = 'HTTP/1.1 204 No Content\r\n\r\n';
+const NO_CONTENT = 'HTTP/1.1 204 No Content\r\n\r\n';
 
 const PLAIN: Play = { whole: (connection) => connection.say(NO_CONTENT) };
 
