@@ -178,7 +178,8 @@ export class Visit implements AnyVisit, DeliveryOwner, Swept {
     this.#clock.restart(this.#delivery.bytes);
     if (this.#phase === 'pipe') this.#connection?.endPipe();
     else if (this.#phase === 'request' && !this.#upload.done) this.cut();
-    else if (this.#phase !== 'request') this.#leave();
+    // Paused: whole requests of his still wait for their turn, and his end has overtaken them.
+    else if (this.#phase !== 'request' && !this.#socket.isPaused()) this.#leave();
   }
 
   // ---- from the workspace, by way of the delivery ----------------------------------------------

@@ -50,7 +50,7 @@ export const LIMITS = {
    * Pings at the start, each after the answer to the one before: the first ones meet programs that
    * are still warming up, and would make a near neighbour look far away for `pingEveryMs`.
    */
-  firstPings: 5,
+  firstPings: 16,
   /** How often each side asks "are you there". Under the shortest NAT timeouts seen (30 s). */
   pingEveryMs: 10_000,
   /** Silence after which a tunnel is dead: two pings and some seconds, noticed within 30 s. */

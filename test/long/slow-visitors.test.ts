@@ -1,4 +1,5 @@
 // H1-12 in full: two thousand visitors in each of the ways to be slow, with the deadlines as they are.
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { RawVisitor } from '../relay/attacks/raw-visitor.ts';
 import { get } from '../relay/attacks/requests.ts';
@@ -52,6 +53,37 @@ describe('slow visitors by the thousand', { timeout: 240_000 }, () => {
     const each = CONNECTION_BYTES_MAX + (how === 'read' ? STALLED_BYTES_MAX : 0);
     expect(mostBytes - residentBytes).toBeLessThan(count * each);
     expect(await vendor().alive()).toBe(true);
+  });
+});
+
+describe('a visitor who is slow for a reason', { timeout: 200_000 }, () => {
+  it('H1-12 and takes something now and then is left alone', async () => {
+    vendor().workspace.plays.set('/steady', {
+      whole: ({ socket }) => {
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n');
+        const piece = Buffer.alloc(65_536);
+        const more = (): void => {
+          while (socket.writable && socket.write(piece));
+        };
+        socket.on('drain', more);
+        more();
+      },
+    });
+    using visitor = await RawVisitor.dial(vendor());
+    let bytes = 0;
+    // Not a recording one: it is too much to keep.
+    visitor.socket.removeAllListeners('data');
+    visitor.socket.on('data', (piece: Buffer) => {
+      bytes += piece.length;
+      visitor.socket.pause();
+    });
+    const reading = setInterval(() => visitor.socket.resume(), 250);
+    visitor.say(get('/steady'));
+    await pause(100_000);
+    clearInterval(reading);
+    const [link] = vendor().workspace.of(visitor.address);
+    expect([visitor.ending, link?.closed]).toEqual([undefined, false]);
+    expect(bytes).toBeGreaterThan(1_000_000);
   });
 });
 

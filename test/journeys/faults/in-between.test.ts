@@ -10,6 +10,7 @@ import { openStore } from '../../../certs/store.ts';
 import { type Sample, startSample } from '../../../device-client/sample.ts';
 import { parseHostname } from '../../../dns/name.ts';
 import { Installation, ZONE } from '../../world/installation.ts';
+import { within } from '../../world/program-process.ts';
 import { ask, until, untilStatus } from '../../world/visits.ts';
 
 let sample: Sample;
@@ -56,7 +57,7 @@ describe('a proxy between device and relay', { timeout: 60_000 }, () => {
     const files = await vendor.device('bob', { code: sample.url });
     files.write({ workspaces: { code: sample.url }, url: `wss://tunnel.${ZONE}:${port}/` });
     const device = files.run();
-    expect(await device.ended).toBe(1);
+    expect(await within(device.ended, 20_000, 'the end of the device')).toBe(1);
     expect(device.words()).toMatch(/do not see the same TLS connection\. Somebody in between/);
     // Two upgrades and two closes went through; a proof alone has more than 400 bytes.
     expect(toRelay).toBeLessThan(2 * 500);

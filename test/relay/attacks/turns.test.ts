@@ -146,6 +146,16 @@ describe('a visitor who ends his half', { timeout: 30_000 }, () => {
     expect(targetsOf(visitor)).toEqual(['/one', '/two', '/three']);
   });
 
+  it('H1-2 in the same breath as his requests gets all the answers, every time', async () => {
+    const bytes = get('/one') + chunked('/two', '0\r\n\r\n') + get('/three');
+    for (let round = 0; round < 300; round += 1) {
+      using visitor = await dial();
+      visitor.socket.end(bytes);
+      expect(await visitor.over()).toBe('end');
+      expect(statuses(visitor)).toEqual([204, 204, 204]);
+    }
+  });
+
   it('H1-2 while the workspace works gets a long answer to its end', async () => {
     const body = 'x'.repeat(3_000_000);
     vendor().workspace.plays.set('/long', { whole: () => undefined });
