@@ -1,5 +1,5 @@
-// The line between home and vendor goes dead without a word (F-4), or only for a moment (F-3). TCP alone
-// would notice after a quarter of an hour.
+// The line between home and vendor goes dead without a word (F-4), or only for a moment (F-3), or a device
+// sleeps (F-21). TCP alone would notice after a quarter of an hour. All of it in real time, side by side.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -8,6 +8,7 @@ import { Installation, ZONE } from '../../world/installation.ts';
 import type { ProgramProcess } from '../../world/program-process.ts';
 import { requires } from '../../world/requires.ts';
 import { NETWORK_PROGRAMS, RELAY_ADDRESS, TwoNetworks } from '../../world/two-networks.ts';
+import { epochOf, readiness, SUPERSEDED, twoPlaces } from '../../world/two-places.ts';
 import { ask, begin, type Door, until, untilStatus } from '../../world/visits.ts';
 import { startWorkspace } from '../../world/workspaces.ts';
 
@@ -98,4 +99,42 @@ describe.skipIf(need.skip).concurrent('a line that goes dead', { timeout: 120_00
       stream.destroy();
     },
   );
+});
+
+describe.concurrent('a device that sleeps', { timeout: 120_000 }, () => {
+  const asleep = (relay: ProgramProcess): Promise<number> =>
+    until(() => relay.count(/^tunnel: ended$/) === 2, NOTICED_WITHIN_MS + 5_000, 'its silence');
+
+  it('F-21 is back within 5 s after it wakes up, as the same instance', async () => {
+    await using vendor = await Installation.make();
+    await using places = await twoPlaces(vendor);
+    const relay = await vendor.relay();
+    const device = await places.original.start();
+    await until(async () => (await places.whoAnswers()) === 'original', 10_000, 'the original');
+    device.signal('SIGSTOP');
+    await asleep(relay);
+    expect(await places.whoAnswers()).toBe('');
+    device.signal('SIGCONT');
+    const back = async () => (await places.whoAnswers()) === 'original';
+    expect(await until(back, 20_000, 'the original again')).toBeLessThan(5_000);
+    expect(epochOf(device)).toBe(1);
+  });
+
+  it('F-21 F-22 does not take over from a newer instance when it wakes up', async () => {
+    await using vendor = await Installation.make();
+    await using places = await twoPlaces(vendor);
+    const relay = await vendor.relay();
+    const first = await places.original.start();
+    await until(async () => (await places.whoAnswers()) === 'original', 10_000, 'the original');
+    first.signal('SIGSTOP');
+    // The relay has found it silent: nothing can tell the sleeper any more that it was superseded.
+    await asleep(relay);
+    const second = await places.copy.start();
+    await until(async () => (await places.whoAnswers()) === 'copy', 5_000, 'the copy');
+    first.signal('SIGCONT');
+    await first.said(SUPERSEDED, 20_000);
+    expect(await places.whoAnswers()).toBe('copy');
+    expect(second.count(SUPERSEDED)).toBe(0);
+    expect(await readiness(first)).toMatch(SUPERSEDED);
+  });
 });

@@ -39,32 +39,28 @@ function epochs(device: ProgramProcess): number[] {
 }
 
 describe.concurrent('a relay that is killed and started again', { timeout: 60_000 }, () => {
-  it('F-1 has its devices back within 5 s each time, with name, key and a higher epoch', async () => {
+  it('F-1 has all its devices back within 5 s, with their names, keys and higher epochs', async () => {
     await using vendor = await Installation.make();
-    const names = ['alice', 'bob', 'carol'];
+    const names = ['alice', 'bob', 'carol', 'dave', 'erin'];
     const devices = await Promise.all(
       names.map((name) => vendor.device(name, { hello: sample.url })),
     );
-    let relay = await vendor.relay();
+    const relay = await vendor.relay();
     const running = await Promise.all(devices.map((device) => device.start()));
-    const tookMs: number[] = [];
-    for (let round = 0; round < 2; round++) {
-      // A tunnel that broke sooner would be one that keeps breaking.
-      await pause(BACK_OFF.stableMs + 500);
-      const before = running.map((device) => Math.max(...epochs(device)));
-      await relay.end('SIGKILL');
-      relay = await vendor.relay();
-      const waits = names.map((name) => {
-        const url = `https://hello.${name}.${ZONE}:${vendor.port}/`;
-        return untilStatus(vendor, url, 200, 20_000);
-      });
-      tookMs.push(...(await Promise.all(waits)).map(Math.round));
-      for (const [index, device] of running.entries()) {
-        expect(Math.max(...epochs(device))).toBeGreaterThan(before[index] ?? 0);
-      }
+    // A tunnel that breaks sooner is one that keeps breaking.
+    await pause(BACK_OFF.stableMs + 500);
+    const before = running.map((device) => Math.max(...epochs(device)));
+    await relay.end('SIGKILL');
+    await vendor.relay();
+    const waits = names.map((name) =>
+      untilStatus(vendor, `https://hello.${name}.${ZONE}:${vendor.port}/`, 200, 20_000),
+    );
+    const tookMs = (await Promise.all(waits)).map(Math.round);
+    for (const [index, device] of running.entries()) {
+      expect(Math.max(...epochs(device))).toBeGreaterThan(before[index] ?? 0);
     }
     expect(Math.max(...tookMs), `${tookMs} ms`).toBeLessThan(BACK_WITHIN_MS);
-    expect(running.map((device) => device.running)).toEqual([true, true, true]);
+    expect(running.map((device) => device.running)).toEqual(names.map(() => true));
     expect(running.flatMap(({ log }) => log.filter(({ level }) => level >= 50))).toEqual([]);
   });
 
