@@ -11,7 +11,7 @@ import {
   parsePublicKey,
   publicKeyFault,
 } from './relay/protocol/key.ts';
-import { openRegistry, type Registry } from './relay/registry.ts';
+import { openRegistry, type Registry } from './relay/registry/registry.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface EnrollRequest {

@@ -9,7 +9,7 @@ import { type Hostname, parseDeviceName } from './dns/name.ts';
 import { openLog } from './log.ts';
 import { relayFiles } from './relay/config.ts';
 import { loadOrCreateKey, type PublicKey } from './relay/protocol/key.ts';
-import { openRegistry } from './relay/registry.ts';
+import { openRegistry } from './relay/registry/registry.ts';
 
 /** The name of the one device. */
 export const DEVICE = 'demo';

@@ -1,6 +1,6 @@
 // Since when a device is away. What this process saw itself is at hand; what was seen before its start
 // is read from the registry on the first question, and told from the next one on.
-import type { Registry } from './registry.ts';
+import type { Registry } from './registry/registry.ts';
 import type { Tunnels } from './tunnels.ts';
 
 export class AwaySince {

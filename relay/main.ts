@@ -19,7 +19,7 @@ import { loadOrCreateKey, parsePublicKey, type SigningKey } from './protocol/key
 import type { ProgramContext, Running } from './protocol/program-context.ts';
 import { CLOSE } from './protocol/wire.ts';
 import { YoungBuffers } from './protocol/young-buffers.ts';
-import { openRegistry, type Registry } from './registry.ts';
+import { openRegistry, type Registry } from './registry/registry.ts';
 import { Router } from './route.ts';
 import { Tunnels } from './tunnels.ts';
 

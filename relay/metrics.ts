@@ -1,7 +1,7 @@
 // The relay's own numbers for Prometheus, read when somebody asks; the entrance has its own.
 import { Gauge, type Registry } from 'prom-client';
 import type { Admission } from './admission.ts';
-import type { Registry as NameRegistry } from './registry.ts';
+import type { Registry as NameRegistry } from './registry/registry.ts';
 import type { Tunnels } from './tunnels.ts';
 
 export function exposeTunnels(parts: {

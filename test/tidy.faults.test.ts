@@ -61,7 +61,7 @@ const FAULTS: readonly Fault[] = [
   imports(FOLDERS, 'relay/entrance/tls.ts', '../registry.ts'),
   imports(FOLDERS, 'relay/main.ts', '../device-client/main.ts'),
   imports(FOLDERS, 'relay/main.ts', '../program.ts'),
-  imports(FOLDERS, 'device-client/main.ts', '../relay/registry.ts'),
+  imports(FOLDERS, 'device-client/main.ts', '../relay/registry/registry.ts'),
   imports(FOLDERS, 'try.ts', './test/world/vendor.ts'),
   imports(FOLDERS, 'relay/main.ts', '../test/world/vendor.ts'),
   {

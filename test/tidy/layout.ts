@@ -42,6 +42,7 @@ interface Door {
 }
 
 const TEST_ONLY = /^test\//;
+const PORTAL = /^relay\/portal\/[a-z-]+\.ts$/;
 const CONFIG = /^(config-file\.ts|(relay|device-client|dns)\/config\.ts)$/;
 
 const DOORS: Readonly<Record<string, Door>> = {
@@ -55,15 +56,31 @@ const DOORS: Readonly<Record<string, Door>> = {
     why: 'what is signed and verified must be readable in one place',
   },
   kysely: {
-    files: /^relay\/(registry[a-z-]*|migrations|sqlite-dialect|epoch-counter|sighting-log)\.ts$/,
+    files: /^relay\/registry\//,
     why: 'nothing else knows that the registry is a database',
     typesAnywhere: true,
   },
   'node:sqlite': {
-    files: /^relay\/(sqlite-dialect|registry-database)\.ts$/,
+    files: /^relay\/registry\/(sqlite[a-z-]*|database)\.ts$/,
     why: 'nothing else knows which database it is',
   },
-  fastify: { files: /^(program|relay\/api)\.ts$/, why: 'an API is not the data path' },
+  pg: {
+    files: /^relay\/registry\/postgres[a-z-]*\.ts$/,
+    why: 'nothing else knows which database it is',
+  },
+  fastify: {
+    files: /^(program|relay\/portal\/[a-z-]+)\.ts$/,
+    why: 'an API is not the data path',
+    typesAnywhere: true,
+  },
+  '@fastify/cookie': { files: PORTAL, why: 'only the portal has sessions' },
+  '@fastify/formbody': { files: PORTAL, why: 'only the portal has forms' },
+  '@fastify/rate-limit': { files: PORTAL, why: 'the data path has bounds of its own' },
+  '@fastify/swagger': { files: PORTAL, why: 'the OpenAPI document is made of the routes' },
+  'openid-client': { files: /^relay\/portal\/oidc\.ts$/, why: 'one place signs people in' },
+  nodemailer: { files: /^relay\/portal\/mail\.ts$/, why: 'one place sends mail' },
+  semver: { files: /^relay\/software-policy\.ts$/, why: 'versions are compared in one place' },
+  uqr: { files: /^device-verbs\.ts$/, why: 'only a terminal shows a QR code' },
   commander: { files: /^waygate[a-z-]*\.ts$/, why: 'the command line ends where a program begins' },
   yaml: { files: /^config-file\.ts$/, why: 'one reader of configuration files' },
   zod: { files: CONFIG, why: 'the border of configuration; wire bytes have parsers of their own' },
@@ -83,7 +100,7 @@ const DOORS: Readonly<Record<string, Door>> = {
   },
   '@peculiar/x509': { files: /^certs\//, why: 'X.509 lives in certs/' },
   'reflect-metadata': { files: /^certs\//, why: '@peculiar/x509 needs it loaded first' },
-  dns2: { files: /^dns\/(server|codec)\.ts$/, why: 'a codec behind our own admission gate' },
+  dns2: { files: /^dns\/codec\.ts$/, why: 'a codec behind our own admission gate' },
   'acme-client': { files: /^certs\/order\.ts$/, why: 'one ACME client behind our own contract' },
   'node:child_process': {
     files: /^try-process\.ts$/,

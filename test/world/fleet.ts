@@ -10,7 +10,7 @@ import { parseDeviceName } from '../../dns/name.ts';
 import { makeInstance } from '../../relay/protocol/hello.ts';
 import { generateKey, parsePublicKey, type SigningKey } from '../../relay/protocol/key.ts';
 import { YoungBuffers } from '../../relay/protocol/young-buffers.ts';
-import { openRegistry } from '../../relay/registry.ts';
+import { openRegistry } from '../../relay/registry/registry.ts';
 
 export interface RelayTold {
   readonly url: string;

@@ -12,7 +12,7 @@ import { openStore } from '../../certs/store.ts';
 import { parseDeviceName, parseHostname } from '../../dns/name.ts';
 import { relayFiles } from '../../relay/config.ts';
 import { loadOrCreateKey, type PublicKey } from '../../relay/protocol/key.ts';
-import { openRegistry, type Registry } from '../../relay/registry.ts';
+import { openRegistry, type Registry } from '../../relay/registry/registry.ts';
 import { type ProgramOptions, ProgramProcess } from './program-process.ts';
 
 export const ZONE = 'vendor.test';

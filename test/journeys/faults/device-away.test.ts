@@ -2,7 +2,7 @@
 // address works again as soon as the device is back.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Sample, startSample } from '../../../device-client/sample.ts';
-import { REGISTRY_LIMITS } from '../../../relay/registry.ts';
+import { REGISTRY_LIMITS } from '../../../relay/registry/registry.ts';
 import { Installation, ZONE } from '../../world/installation.ts';
 import { ask, until, untilStatus } from '../../world/visits.ts';
 

@@ -1,5 +1,5 @@
 // When each device was last seen: in memory at once, in the file now and then, in one transaction.
-import type { RegistryWork, RegistryWrite } from './registry-database.ts';
+import type { RegistryWork, RegistryWrite } from './database.ts';
 import { RegistryError } from './registry-error.ts';
 
 type RegistryRead = <Value>(work: RegistryWork<Value>) => Promise<Value>;

@@ -2,8 +2,8 @@
 // which both believe to hold the device the later one wins. Requests that come together share one
 // transaction: when ten thousand devices reconnect at once, one commit each would take a minute.
 import { sql } from 'kysely';
-import type { RegistryWrite } from './registry-database.ts';
-import { unknownDevice } from './registry-deeds.ts';
+import type { RegistryWrite } from './database.ts';
+import { unknownDevice } from './deeds.ts';
 import { RegistryError } from './registry-error.ts';
 
 const EPOCH_LIMITS = {

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
-import { RegistryError, type RegistryErrorCode } from '../../relay/registry-error.ts';
-import { deviceKey, deviceName, enrollMany, makeWorld } from './registry-fixture.ts';
+import { RegistryError, type RegistryErrorCode } from '../../../relay/registry/registry-error.ts';
+import { deviceKey, deviceName, enrollMany, makeWorld } from './fixture.ts';
 
 const alice = deviceName('alice');
 const bob = deviceName('bob');

@@ -7,7 +7,7 @@ import {
   type RegistryChange,
   type RegistryMark,
   RegistrySnapshot,
-} from './registry-snapshot.ts';
+} from './snapshot.ts';
 
 /** The greatest loss that needs no explanation: more than so many names, and than this share of all. */
 const SHRINK_LIMITS = { namesMax: 20, shareMax: 0.05 } as const;

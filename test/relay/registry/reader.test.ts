@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Registry } from '../../relay/registry.ts';
-import { RegistryError } from '../../relay/registry-error.ts';
-import { deviceKey, deviceName, makeWorld } from './registry-fixture.ts';
+import type { Registry } from '../../../relay/registry/registry.ts';
+import { RegistryError } from '../../../relay/registry/registry-error.ts';
+import { deviceKey, deviceName, makeWorld } from './fixture.ts';
 
 const NAMES = ['alice', 'bob', 'carol'].map(deviceName);
 const actor = 'test';

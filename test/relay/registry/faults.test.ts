@@ -5,17 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import type { Registry } from '../../relay/registry.ts';
-import { DATABASE_LIMITS } from '../../relay/registry-database.ts';
-import { requires } from '../world/requires.ts';
-import {
-  deviceKey,
-  deviceName,
-  enrollMany,
-  makeWorld,
-  type World,
-  worldIn,
-} from './registry-fixture.ts';
+import { DATABASE_LIMITS } from '../../../relay/registry/database.ts';
+import type { Registry } from '../../../relay/registry/registry.ts';
+import { requires } from '../../world/requires.ts';
+import { deviceKey, deviceName, enrollMany, makeWorld, type World, worldIn } from './fixture.ts';
 
 const alice = deviceName('alice');
 const bob = deviceName('bob');

@@ -1,10 +1,10 @@
 // Another process at the registry. `race FILE KEYS...`: enrols one name for each key at once.
 // `flood FILE PREFIX`: enrols one name after the other for ever, and says each that was acknowledged.
 import { pino } from 'pino';
-import { parseDeviceName } from '../../dns/name.ts';
-import { generateKey, parsePublicKey } from '../../relay/protocol/key.ts';
-import { openRegistry } from '../../relay/registry.ts';
-import { RegistryError } from '../../relay/registry-error.ts';
+import { parseDeviceName } from '../../../dns/name.ts';
+import { generateKey, parsePublicKey } from '../../../relay/protocol/key.ts';
+import { openRegistry } from '../../../relay/registry/registry.ts';
+import { RegistryError } from '../../../relay/registry/registry-error.ts';
 
 const [, , mode, file = '', ...rest] = process.argv;
 const registry = await openRegistry({ file, log: pino({ level: 'silent' }) });

@@ -5,20 +5,14 @@
 // logged when it begins and when it ends. What a promise of ours has acknowledged is on the disk, but
 // for epochs during a fault (see `nextEpoch`) and `markSeen`.
 import type { Logger } from 'pino';
-import type { DeviceName } from '../dns/name.ts';
+import type { DeviceName } from '../../dns/name.ts';
+import { RegistryDatabase, type RegistryWork } from './database.ts';
+import { type Enrolment, type EnrolOutcome, enrolIn, releaseIn, revokeIn } from './deeds.ts';
 import { EpochCounter } from './epoch-counter.ts';
-import { RegistryDatabase, type RegistryWork } from './registry-database.ts';
-import {
-  type Enrolment,
-  type EnrolOutcome,
-  enrolIn,
-  releaseIn,
-  revokeIn,
-} from './registry-deeds.ts';
+import { readAfter, readSnapshot } from './reader.ts';
 import { RegistryError, type RegistryErrorCode } from './registry-error.ts';
-import { readAfter, readSnapshot } from './registry-reader.ts';
-import type { RegistrySnapshot } from './registry-snapshot.ts';
 import { SightingLog } from './sighting-log.ts';
+import type { RegistrySnapshot } from './snapshot.ts';
 
 export const REGISTRY_LIMITS = {
   /** Changes by another process are to be seen within a second. */

@@ -1,9 +1,9 @@
 // The deeds: each one transaction that changes who owns which name, or who may connect, and says so in
 // the history. The queries decide on rows that they have read in the same transaction.
 import type { Kysely } from 'kysely';
-import type { DeviceName } from '../dns/name.ts';
+import type { DeviceName } from '../../dns/name.ts';
+import type { PublicKey } from '../protocol/key.ts';
 import type { Deed, RegistryTables } from './migrations.ts';
-import type { PublicKey } from './protocol/key.ts';
 import { RegistryError } from './registry-error.ts';
 
 export interface Enrolment {

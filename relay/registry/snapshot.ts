@@ -1,7 +1,7 @@
 // What the registry knew at one moment, in memory: the data path asks only this, and it never waits.
 // A snapshot never changes; a later one takes its place.
-import { type DeviceName, parseDeviceName } from '../dns/name.ts';
-import { ShardedMap } from './sharded-map.ts';
+import { type DeviceName, parseDeviceName } from '../../dns/name.ts';
+import { ShardedMap } from '../../dns/sharded-map.ts';
 
 export interface RegisteredDevice {
   readonly thumbprint: string;

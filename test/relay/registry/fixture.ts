@@ -5,9 +5,13 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Logger, pino } from 'pino';
 import { onTestFinished } from 'vitest';
-import { type DeviceName, parseDeviceName } from '../../dns/name.ts';
-import { generateKey, type PublicKey } from '../../relay/protocol/key.ts';
-import { openRegistry, type Registry, type RegistryLimits } from '../../relay/registry.ts';
+import { type DeviceName, parseDeviceName } from '../../../dns/name.ts';
+import { generateKey, type PublicKey } from '../../../relay/protocol/key.ts';
+import {
+  openRegistry,
+  type Registry,
+  type RegistryLimits,
+} from '../../../relay/registry/registry.ts';
 
 export interface World {
   readonly file: string;

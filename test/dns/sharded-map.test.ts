@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ShardedMap } from '../../relay/sharded-map.ts';
+import { ShardedMap } from '../../dns/sharded-map.ts';
 
 test('is a map, and every earlier one stays as it was', () => {
   const key = fc.oneof(fc.constantFrom('a', 'b', 'c', '__proto__'), fc.string());
