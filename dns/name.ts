@@ -178,7 +178,7 @@ function isReserved(name: string): boolean {
  * abuse desk trusts (RFC 2142), hosts that clients look for by themselves (wpad, autodiscover, ...),
  * and the vendor's own. Name servers are barred by prefix, `_*` because it is no LDH label.
  */
-const RESERVED_NAMES: ReadonlySet<string> = new Set(
+export const RESERVED_NAMES: ReadonlySet<string> = new Set(
   [
     'abuse account accounts acme admin administrator api app auth autoconfig autodiscover billing',
     'blog broadcasthost caldav carddav cdn console dashboard dns dns1 dns2 docs edge example ftp',

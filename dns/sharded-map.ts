@@ -5,6 +5,12 @@
 /** 1,024 shards: about 100 keys in each at 100,000, and 8 KB for the list of shards itself. */
 const SHARDS = 1024;
 
+/** A map that is still being filled; it ends with `done`. */
+export interface ShardedMapDraft<Value> {
+  set(key: string, value: Value): void;
+  done(): ShardedMap<Value>;
+}
+
 export class ShardedMap<Value> {
   readonly size: number;
   readonly #shards: readonly (ReadonlyMap<string, Value> | undefined)[];
@@ -16,6 +22,22 @@ export class ShardedMap<Value> {
 
   static of<Value>(entries: Iterable<readonly [string, Value]>): ShardedMap<Value> {
     return new ShardedMap<Value>(new Array(SHARDS).fill(undefined), 0).with(entries);
+  }
+
+  /** For a first filling that is too large to be held twice. */
+  static draft<Value>(): ShardedMapDraft<Value> {
+    const shards: (Map<string, Value> | undefined)[] = new Array(SHARDS).fill(undefined);
+    return {
+      set: (key, value) => {
+        const index = shardOf(key);
+        const shard = shards[index] ?? new Map<string, Value>();
+        shards[index] = shard.set(key, value);
+      },
+      done: () => {
+        const size = shards.reduce((sum, shard) => sum + (shard?.size ?? 0), 0);
+        return new ShardedMap(shards, size);
+      },
+    };
   }
 
   get(key: string): Value | undefined {

@@ -43,3 +43,16 @@ test('spreads names and thumbprints evenly enough', () => {
   expect(map.size).toBe(20_000);
   expect(copy.size).toBe(19_000);
 });
+
+test('that was filled as a draft is the same map', () => {
+  const draft = ShardedMap.draft<number>();
+  const entries = Array.from({ length: 5_000 }, (_, at): [string, number] => [
+    `n${at % 4_000}`,
+    at,
+  ]);
+  for (const [key, value] of entries) draft.set(key, value);
+  const map = draft.done();
+  const expected = new Map(entries);
+  expect(map.size).toBe(4_000);
+  for (const [key, value] of expected) expect(map.get(key)).toBe(value);
+});

@@ -1,0 +1,25 @@
+// Answers that say only what is wrong: the header, the question as it was asked, an RCODE.
+import { HEADER_BYTES, type Layout } from './message-layout.ts';
+
+export const RCODE = {
+  NOERROR: 0,
+  FORMERR: 1,
+  SERVFAIL: 2,
+  NXDOMAIN: 3,
+  NOTIMP: 4,
+  REFUSED: 5,
+  NOTAUTH: 9,
+  /** Beyond 15: its upper bits lie in the OPT record (RFC 6891, section 6.1.3). */
+  BADVERS: 16,
+} as const;
+
+/** Without a layout, of a message that cannot be read, the question is left out. */
+export function errorAnswer(message: Buffer, layout: Layout | undefined, rcode: number): Buffer {
+  const end = layout?.question.end ?? HEADER_BYTES;
+  const answer = Buffer.from(message.subarray(0, end));
+  // The opcode and RD stay as they were (RFC 1035, section 4.1.1).
+  answer.writeUInt16BE(0x8000 | (message.readUInt16BE(2) & 0x7900) | rcode, 2);
+  answer.fill(0, 4, HEADER_BYTES);
+  if (layout !== undefined) answer.writeUInt16BE(1, 4);
+  return answer;
+}

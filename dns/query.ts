@@ -1,0 +1,123 @@
+// What an admitted message asks: where its question lies, and its EDNS (RFC 6891). One object is used
+// for one message after the other; it holds positions in the message and copies nothing.
+import { lowerByte } from './domain-name.ts';
+import { GATE_LIMITS, skipQuestionName } from './gate.ts';
+import { TYPE } from './record.ts';
+
+export const EDNS_LIMITS = {
+  /** RFC 1035, section 4.2.1: what anybody takes by UDP. */
+  udpBytesPlain: 512,
+  /** Larger packets are cut into fragments on some paths, and those are lost or forged. */
+  udpBytesMax: 1232,
+} as const;
+
+const COOKIE = 10;
+/** RFC 7873, section 4: 8 bytes of the client's, then 8 to 32 of the server's or none. */
+const CLIENT_COOKIE_BYTES = 8;
+const COOKIE_BYTES_MAX = 40;
+
+export class Query {
+  /** Behind type and class; 12 when the message has no question that can be read. */
+  questionEnd = 0;
+  type = 0;
+  class = 0;
+  /** FNV-1a of the question in lower case, its upper bits folded into the lower. */
+  hash = 0;
+  edns = false;
+  ednsVersion = 0;
+  dnssecOk = false;
+  /** What the answer may have by UDP. */
+  udpBytes = 0;
+  /** Where the cookie option's data lies; 0: there is none. */
+  cookieAt = 0;
+  cookieBytes = 0;
+  /** An option that must be answered with FORMERR. */
+  malformed = false;
+
+  /** The message has passed the gate as 'query', or as 'special' without its TSIG. */
+  read(message: Buffer): void {
+    this.#reset();
+    const nameEnd = this.#hashName(message);
+    this.#readQuestion(message, nameEnd);
+    if (message.length > this.questionEnd) this.#readOptions(message);
+  }
+
+  /** Of a message that the gate has refused: its question and whether it has EDNS, if one can tell. */
+  readRefused(message: Buffer): void {
+    this.#reset();
+    this.questionEnd = GATE_LIMITS.headerBytes;
+    const questions = uint16(message, 4);
+    if (questions > 0) {
+      const nameEnd = questions === 1 ? skipQuestionName(message) : -1;
+      if (nameEnd === -1 || nameEnd + 4 > message.length) return;
+      this.#readQuestion(message, nameEnd);
+    }
+    const at = this.questionEnd;
+    const bare = uint16(message, 6) + uint16(message, 8) === 0 && uint16(message, 10) > 0;
+    this.edns = bare && at + 11 <= message.length && isOpt(message, at);
+  }
+
+  #reset(): void {
+    this.edns = false;
+    this.ednsVersion = 0;
+    this.dnssecOk = false;
+    this.udpBytes = EDNS_LIMITS.udpBytesPlain;
+    this.cookieAt = 0;
+    this.cookieBytes = 0;
+    this.malformed = false;
+  }
+
+  /** Length bytes are below 64 and so are no letters: one loop lowers letters and nothing else. */
+  #hashName(message: Buffer): number {
+    let hash = 0x811c9dc5;
+    let at: number = GATE_LIMITS.headerBytes;
+    for (let length = message[at] ?? 0; length !== 0; length = message[at] ?? 0) {
+      for (const end = at + length; at <= end; at += 1) {
+        hash = Math.imul(hash ^ lowerByte(message[at] ?? 0), 0x01000193);
+      }
+    }
+    this.hash = hash;
+    return at + 1;
+  }
+
+  #readQuestion(message: Buffer, nameEnd: number): void {
+    this.type = uint16(message, nameEnd);
+    this.class = uint16(message, nameEnd + 2);
+    this.questionEnd = nameEnd + 4;
+    const hash = Math.imul(this.hash ^ (this.type << 16) ^ this.class, 0x01000193);
+    this.hash = hash ^ (hash >>> 15);
+  }
+
+  #readOptions(message: Buffer): void {
+    const at = this.questionEnd;
+    this.edns = true;
+    const { udpBytesPlain, udpBytesMax } = EDNS_LIMITS;
+    this.udpBytes = Math.min(udpBytesMax, Math.max(udpBytesPlain, uint16(message, at + 3)));
+    this.ednsVersion = message[at + 6] ?? 0;
+    this.dnssecOk = ((message[at + 7] ?? 0) & 0x80) !== 0;
+    let option = at + 11;
+    while (option < message.length) {
+      const length = uint16(message, option + 2);
+      // Of two cookies the first counts (RFC 7873, section 5.2).
+      if (uint16(message, option) === COOKIE && this.cookieAt === 0) {
+        this.cookieAt = option + 4;
+        this.cookieBytes = length;
+        this.malformed = !isCookieLength(length);
+      }
+      option += 4 + length;
+    }
+  }
+}
+
+function isCookieLength(bytes: number): boolean {
+  if (bytes === CLIENT_COOKIE_BYTES) return true;
+  return bytes >= 2 * CLIENT_COOKIE_BYTES && bytes <= COOKIE_BYTES_MAX;
+}
+
+function isOpt(message: Buffer, at: number): boolean {
+  return message[at] === 0 && uint16(message, at + 1) === TYPE.OPT;
+}
+
+function uint16(message: Buffer, at: number): number {
+  return ((message[at] ?? 0) << 8) | (message[at + 1] ?? 0);
+}
