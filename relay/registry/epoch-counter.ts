@@ -3,8 +3,7 @@
 // transaction: when ten thousand devices reconnect at once, one commit each would take a minute.
 import { sql } from 'kysely';
 import type { RegistryWrite } from './database.ts';
-import { unknownDevice } from './deeds.ts';
-import { RegistryError } from './registry-error.ts';
+import { RegistryError, unknownDevice } from './registry-error.ts';
 
 const EPOCH_LIMITS = {
   /** Requests in one transaction: a few milliseconds of work. */

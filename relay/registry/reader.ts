@@ -1,101 +1,117 @@
-// From the file to a snapshot: whole at the start, and afterwards only what the history says has
-// changed. Whatever the history does not explain is read whole again, and judged before it is used.
-import type { Kysely } from 'kysely';
-import type { RegistryTables } from './migrations.ts';
-import {
-  type RegisteredDevice,
-  type RegistryChange,
-  type RegistryMark,
-  RegistrySnapshot,
-} from './snapshot.ts';
+// From the database to a snapshot: whole at the start, and afterwards only what the history says has
+// changed. A thorough reading also counts; whatever the history does not explain is read whole again,
+// and judged before it is used.
+import { type Kysely, sql } from 'kysely';
+import { ShardedMap } from '../../dns/sharded-map.ts';
+import { type Changed, readChanged } from './changed-rows.ts';
+import type { RegistryTables } from './schema.ts';
+import { RegistrySnapshot } from './snapshot.ts';
+import { readWhole } from './whole-reading.ts';
 
 /** The greatest loss that needs no explanation: more than so many names, and than this share of all. */
 const SHRINK_LIMITS = { namesMax: 20, shareMax: 0.05 } as const;
 
-/** Deeds that are followed one by one; beyond it (and beyond SQL's parameters) all is read. */
-const DEEDS_MAX = 300;
-
 type Transaction = Kysely<RegistryTables>;
 
 export interface Reading {
+  /** The same object as before when nothing has changed. */
   readonly snapshot: RegistrySnapshot;
+  /** The names whose rows have changed; `undefined`: it was read whole. */
+  readonly changed: ReadonlySet<string> | undefined;
   /** Names that are lost without a reason, if they are too many to believe; 0 when it may be used. */
   readonly loss: number;
+  /** The serial of the zone at that moment. */
+  readonly serial: number;
 }
 
-/** All of it. */
-export async function readSnapshot(db: Transaction): Promise<RegistrySnapshot> {
-  const mark = await readMark(db);
-  const devices = await selectDevices(db).execute();
-  const owners = await db.selectFrom('names').select(['name', 'thumbprint']).execute();
-  return RegistrySnapshot.of(mark, { devices: devices.map(toDevice), owners });
+/** `quick`: what the history tells · `counted`: and compare the numbers of rows · `whole`: all of it. */
+export type Depth = 'quick' | 'counted' | 'whole';
+
+/** How a process follows the registry. */
+export interface Following {
+  /** At the start, when there is nothing to judge it by. */
+  first(db: Transaction): Promise<Reading>;
+  /** The state after `before`. Run it in one transaction. */
+  after(db: Transaction, before: RegistrySnapshot, depth: Depth): Promise<Reading>;
 }
 
-/** The state after `before`, or `undefined` when it is the same. Run it in one transaction. */
-export async function readAfter(
+/**
+ * For a name server, which reads what is published by itself (zone-feed.ts): its snapshot has no names,
+ * and costs no memory.
+ */
+export const FOLLOW_SERIAL: Following = {
+  first: async (db) => {
+    const { serial } = await readMark(db);
+    const nothing = { devices: ShardedMap.of<never>([]), holders: ShardedMap.of<never>([]) };
+    return { ...UNCHANGED, snapshot: RegistrySnapshot.of(0, nothing), serial };
+  },
+  after: async (db, snapshot) => ({ ...UNCHANGED, snapshot, serial: (await readMark(db)).serial }),
+};
+
+const UNCHANGED = { changed: new Set<string>(), loss: 0 } as const;
+
+async function readFirst(db: Transaction): Promise<Reading> {
+  const { historyId, serial } = await readMark(db);
+  const snapshot = await readWhole(db, historyId);
+  return { snapshot, changed: undefined, loss: 0, serial };
+}
+
+async function readAfter(
   db: Transaction,
   before: RegistrySnapshot,
-): Promise<Reading | undefined> {
-  const mark = await readMark(db);
-  if (isSame(mark, before.mark)) return undefined;
-  const change = await readChange(db, before.mark.historyId);
-  if (change !== undefined) {
-    const explained = { ...mark, ...before.countWith(change) };
-    if (isSame(mark, explained)) return { snapshot: before.with(mark, change), loss: 0 };
+  depth: Depth,
+): Promise<Reading> {
+  const { historyId, serial } = await readMark(db);
+  if (depth !== 'whole' && historyId >= before.historyId) {
+    const change = await readChanged(db, before.historyId);
+    if (change !== undefined) {
+      const snapshot = next(before, historyId, change);
+      if (depth === 'quick' || (await isComplete(db, snapshot))) {
+        return { snapshot, changed: change.about, loss: 0, serial };
+      }
+    }
   }
-  const snapshot = await readSnapshot(db);
-  return { snapshot, loss: await unexplainedLoss(db, before, snapshot) };
+  const snapshot = await readWhole(db, historyId);
+  return {
+    snapshot,
+    changed: undefined,
+    loss: await unexplainedLoss(db, before, snapshot),
+    serial,
+  };
 }
 
-async function readMark(db: Transaction): Promise<RegistryMark> {
-  const count = (table: 'names' | 'devices') =>
-    db.selectFrom(table).select(db.fn.countAll().as('rows')).executeTakeFirstOrThrow();
-  const history = await db
-    .selectFrom('history')
-    .select(db.fn.max('id').as('id'))
+/** All names and devices, for the data path. */
+export const FOLLOW_NAMES: Following = { first: readFirst, after: readAfter };
+
+function next(before: RegistrySnapshot, historyId: number, change: Changed): RegistrySnapshot {
+  return historyId === before.historyId ? before : before.with(historyId, change);
+}
+
+/** What tells two states apart, from the ends of two indexes. */
+async function readMark(
+  db: Transaction,
+): Promise<{ readonly historyId: number; readonly serial: number }> {
+  const row = await db
+    .selectNoFrom((from) => [
+      from.selectFrom('history').select(sql<number | null>`max(id)`.as('id')).as('historyId'),
+      from.selectFrom('zone').select(sql<number | null>`max(serial)`.as('serial')).as('serial'),
+    ])
     .executeTakeFirst();
-  return {
-    historyId: Number(history?.id ?? 0),
-    names: Number((await count('names')).rows),
-    devices: Number((await count('devices')).rows),
-  };
+  return { historyId: Number(row?.historyId ?? 0), serial: Number(row?.serial ?? 0) };
 }
 
-/** The present rows of all names and keys in the deeds since then; `undefined`: none, or too many. */
-async function readChange(db: Transaction, sinceId: number): Promise<RegistryChange | undefined> {
-  const deeds = await db
-    .selectFrom('history')
-    .select(['name', 'thumbprint'])
-    .where('id', '>', sinceId)
-    .limit(DEEDS_MAX + 1)
-    .execute();
-  if (deeds.length === 0 || deeds.length > DEEDS_MAX) return undefined;
-  const names = [...new Set(deeds.flatMap(({ name }) => name ?? []))];
-  const query = db.selectFrom('names').select(['name', 'thumbprint']);
-  const rows = names.length === 0 ? [] : await query.where('name', 'in', names).execute();
-  const owner = new Map(rows.map(({ name, thumbprint }) => [name, thumbprint]));
-  const thumbprints = new Set([
-    ...deeds.flatMap(({ thumbprint }) => thumbprint ?? []),
-    ...owner.values(),
-  ]);
-  const devices = await selectDevices(db)
-    .where('thumbprint', 'in', [...thumbprints])
-    .execute();
-  return {
-    devices: devices.map(toDevice),
-    owners: names.map((name) => ({ name, thumbprint: owner.get(name) })),
-  };
-}
-
-function selectDevices(db: Transaction) {
-  return db.selectFrom('devices').select(['thumbprint', 'public_key', 'revoked_at']);
-}
-
-function toDevice(
-  row: Pick<RegistryTables['devices'], 'thumbprint' | 'public_key' | 'revoked_at'>,
-): RegisteredDevice {
-  const { thumbprint, public_key: publicKey, revoked_at: revokedAt } = row;
-  return { thumbprint, publicKey, revoked: revokedAt !== null };
+async function isComplete(db: Transaction, snapshot: RegistrySnapshot): Promise<boolean> {
+  const row = await db
+    .selectNoFrom((from) => [
+      from
+        .selectFrom('names')
+        .select(sql<number>`count(*)`.as('rows'))
+        .where('state', '=', 'held')
+        .as('names'),
+      from.selectFrom('devices').select(sql<number>`count(*)`.as('rows')).as('devices'),
+    ])
+    .executeTakeFirst();
+  return Number(row?.names) === snapshot.heldRows && Number(row?.devices) === snapshot.deviceRows;
 }
 
 async function unexplainedLoss(
@@ -103,23 +119,17 @@ async function unexplainedLoss(
   before: RegistrySnapshot,
   after: RegistrySnapshot,
 ): Promise<number> {
-  const lost = new Set<string>(before.names());
-  for (const name of after.names()) lost.delete(name);
+  const lost = new Set<string>();
+  for (const name of before.names()) if (after.deviceOf(name) === undefined) lost.add(name);
   if (lost.size === 0) return 0;
-  const released = await db
+  const told = await db
     .selectFrom('history')
     .select('name')
-    .where('id', '>', before.mark.historyId)
-    .where('what', '=', 'released')
+    .where('id', '>', before.historyId)
+    .where('name', 'is not', null)
     .execute();
-  for (const { name } of released) if (name !== null) lost.delete(name);
+  for (const { name } of told) if (name !== null) lost.delete(name);
   if (after.size === 0 && lost.size > 0) return lost.size;
   const { namesMax, shareMax } = SHRINK_LIMITS;
   return lost.size > namesMax && lost.size > before.size * shareMax ? lost.size : 0;
-}
-
-function isSame(one: RegistryMark, other: RegistryMark): boolean {
-  return (
-    one.historyId === other.historyId && one.names === other.names && one.devices === other.devices
-  );
 }

@@ -2,6 +2,10 @@
 // A snapshot never changes; a later one takes its place.
 import { type DeviceName, parseDeviceName } from '../../dns/name.ts';
 import { ShardedMap } from '../../dns/sharded-map.ts';
+import type { NameState } from './schema.ts';
+
+/** Renamed once a day for a grace period of a month; a longer chain is a circle. */
+const SUCCESSORS_MAX = 32;
 
 export interface RegisteredDevice {
   readonly thumbprint: string;
@@ -10,105 +14,243 @@ export interface RegisteredDevice {
   readonly revoked: boolean;
 }
 
-/** What tells two states of the file apart; cheap to read beside the state itself. */
-export interface RegistryMark {
-  /** The last deed. */
-  readonly historyId: number;
-  readonly names: number;
-  readonly devices: number;
+/** A name that will go to another key, unless somebody objects. */
+export interface WaitingRecovery {
+  readonly id: string;
+  readonly name: DeviceName;
+  /** Who would lose the name. */
+  readonly oldThumbprint: string;
+  readonly dueAtMs: number;
 }
 
-/** Rows that are new or different, and names that have no owner any more. */
+/** A row of `names`, and what waits for it. */
+export interface NameRow {
+  readonly name: string;
+  /** `undefined`: nobody's, there is no row. */
+  readonly state: NameState | undefined;
+  readonly thumbprint: string | null;
+  readonly successor: string | null;
+  readonly recovery?: {
+    readonly id: string;
+    readonly oldThumbprint: string;
+    readonly dueAtMs: number;
+  };
+}
+
+/** Rows that are new or different. */
 export interface RegistryChange {
-  readonly devices: readonly RegisteredDevice[];
-  readonly owners: readonly { readonly name: string; readonly thumbprint: string | undefined }[];
+  readonly devices: Iterable<RegisteredDevice>;
+  readonly names: Iterable<NameRow>;
+}
+
+/** A device and the names that it holds. Nearly all hold one, and a million arrays are not nothing. */
+export interface DeviceEntry extends RegisteredDevice {
+  readonly names: readonly DeviceName[] | DeviceName | undefined;
+}
+
+export interface CommonContent {
+  readonly devices: ShardedMap<DeviceEntry>;
+  /** The device of each name that is held. */
+  readonly holders: ShardedMap<DeviceEntry>;
+}
+
+interface Content extends CommonContent {
+  /** Held names that were reserved after they were given out: they are out of service. */
+  readonly barred: ShardedMap<true>;
+  /** What took the place of each former name. */
+  readonly successors: ShardedMap<string>;
+  readonly recoveries: ShardedMap<WaitingRecovery>;
+  /** The same by the key that would lose the name. */
+  readonly threats: ShardedMap<readonly WaitingRecovery[]>;
 }
 
 export class RegistrySnapshot {
-  readonly mark: RegistryMark;
-  readonly #devices: ShardedMap<RegisteredDevice>;
-  readonly #owners: ShardedMap<string>;
-  readonly #names: ShardedMap<readonly DeviceName[]>;
+  /** The last row of the history that it has seen. */
+  readonly historyId: number;
+  readonly #content: Content;
 
-  private constructor(
-    mark: RegistryMark,
-    devices: ShardedMap<RegisteredDevice>,
-    owners: ShardedMap<string>,
-    names: ShardedMap<readonly DeviceName[]>,
-  ) {
-    this.mark = mark;
-    this.#devices = devices;
-    this.#owners = owners;
-    this.#names = names;
+  private constructor(historyId: number, content: Content) {
+    this.historyId = historyId;
+    this.#content = content;
   }
 
-  static of(mark: RegistryMark, content: RegistryChange): RegistrySnapshot {
-    const nothing = { historyId: 0, names: 0, devices: 0 };
-    const of = ShardedMap.of;
-    return new RegistrySnapshot(nothing, of([]), of([]), of([])).with(mark, content);
+  /** What nearly every device has makes the first snapshot; the rest is put on it `with` a change. */
+  static of(historyId: number, common: CommonContent): RegistrySnapshot {
+    return new RegistrySnapshot(historyId, {
+      ...common,
+      barred: ShardedMap.of([]),
+      successors: ShardedMap.of([]),
+      recoveries: ShardedMap.of([]),
+      threats: ShardedMap.of([]),
+    });
   }
 
-  /** How many names there are. */
+  /** How many names are in service. */
   get size(): number {
-    return this.#owners.size;
+    return this.#content.holders.size;
+  }
+
+  /** How many rows of the database it is made of: held names, and devices. */
+  get heldRows(): number {
+    return this.size + this.#content.barred.size;
+  }
+
+  get deviceRows(): number {
+    return this.#content.devices.size;
   }
 
   /** The device whose name this is; it may be revoked. */
   deviceOf(name: DeviceName): RegisteredDevice | undefined {
-    const thumbprint = this.#owners.get(name);
-    return thumbprint === undefined ? undefined : this.#devices.get(thumbprint);
+    return this.#content.holders.get(name);
+  }
+
+  /** For a former name: the name that a visitor is to be sent to, at the end of all renames. */
+  successorOf(name: DeviceName): DeviceName | undefined {
+    let present = this.#content.successors.get(name);
+    for (let step = 0; present !== undefined && step < SUCCESSORS_MAX; step += 1) {
+      if (this.#content.holders.has(present)) return parseDeviceName(present);
+      present = this.#content.successors.get(present);
+    }
+    return undefined;
   }
 
   /** The device of this key, if it may connect: enrolled and not revoked. */
   admissible(thumbprint: string): RegisteredDevice | undefined {
-    const device = this.#devices.get(thumbprint);
+    const device = this.#content.devices.get(thumbprint);
     return device?.revoked === false ? device : undefined;
   }
 
-  /** The names of a key, in the order in which it got them. */
+  /** The names that a key holds, in alphabetical order. */
   namesOf(thumbprint: string): readonly DeviceName[] {
-    return this.#names.get(thumbprint) ?? [];
+    return namesIn(this.#content.devices.get(thumbprint));
   }
 
-  /** All names, in no order. */
+  /** Names that this key will lose when their time comes. */
+  recoveriesAgainst(thumbprint: string): readonly WaitingRecovery[] {
+    return this.#content.threats.get(thumbprint) ?? [];
+  }
+
+  /** All names in service, in no order. */
   *names(): Generator<DeviceName> {
-    for (const thumbprint of this.#names.keys()) yield* this.namesOf(thumbprint);
+    for (const thumbprint of this.#content.devices.keys()) yield* this.namesOf(thumbprint);
   }
 
   /** The snapshot after a change; this one stays as it is. */
-  with(mark: RegistryMark, change: RegistryChange): RegistrySnapshot {
-    const owners = new Map<string, string | undefined>();
-    const names = new Map<string, DeviceName[]>();
-    const namesOf = (thumbprint: string): DeviceName[] => {
-      const changed = names.get(thumbprint) ?? [...this.namesOf(thumbprint)];
-      names.set(thumbprint, changed);
-      return changed;
-    };
-    for (const { name: text, thumbprint } of change.owners) {
-      const name = parseDeviceName(text);
-      // A name that was reserved after it was given out goes out of service.
-      if (name === undefined) continue;
-      const before = this.#owners.get(name);
-      if (before === thumbprint) continue;
-      if (before !== undefined) namesOf(before).splice(namesOf(before).indexOf(name), 1);
-      if (thumbprint !== undefined) namesOf(thumbprint).push(name);
-      owners.set(name, thumbprint);
+  with(historyId: number, { devices, names }: RegistryChange): RegistrySnapshot {
+    const before = this.#content;
+    const holdings = new Holdings(before, devices);
+    const barred = new Map<string, true | undefined>();
+    const successors = new Map<string, string | undefined>();
+    const recoveries = new Map<string, WaitingRecovery | undefined>();
+    const threats = new Lists((thumbprint) => this.recoveriesAgainst(thumbprint));
+    for (const row of names) {
+      const name = parseDeviceName(row.name);
+      if (name === undefined) {
+        barred.set(row.name, row.state === 'held' ? true : undefined);
+        continue;
+      }
+      const successor = row.state === 'former' ? (row.successor ?? undefined) : undefined;
+      if (before.successors.get(name) !== successor) successors.set(name, successor);
+      holdings.give(name, row.state === 'held' ? (row.thumbprint ?? undefined) : undefined);
+      const waited = before.recoveries.get(name);
+      if (waited !== undefined) threats.remove(waited.oldThumbprint, waited);
+      const waiting = row.recovery && { name, ...row.recovery };
+      if (waiting !== undefined) threats.add(waiting.oldThumbprint, waiting);
+      if (waited !== waiting) recoveries.set(name, waiting);
     }
-    return new RegistrySnapshot(
-      mark,
-      this.#devices.with(change.devices.map((device) => [device.thumbprint, device])),
-      this.#owners.with(owners),
-      this.#names.with([...names].map(([key, list]) => [key, list.length > 0 ? list : undefined])),
-    );
+    return new RegistrySnapshot(historyId, {
+      ...holdings.done(),
+      barred: before.barred.with(barred),
+      successors: before.successors.with(successors),
+      recoveries: before.recoveries.with(recoveries),
+      threats: before.threats.with(threats.entries()),
+    });
+  }
+}
+
+/** Devices and who holds what, while some of it changes. */
+class Holdings {
+  readonly #before: CommonContent;
+  readonly #devices = new Map<string, RegisteredDevice>();
+  readonly #names: Lists<DeviceName>;
+  readonly #holders = new Map<DeviceName, string | undefined>();
+
+  constructor(before: CommonContent, devices: Iterable<RegisteredDevice>) {
+    this.#before = before;
+    this.#names = new Lists((thumbprint) => namesIn(before.devices.get(thumbprint)));
+    for (const device of devices) this.#devices.set(device.thumbprint, device);
   }
 
-  /** What the counts will be after this change, if the change is all that happened. */
-  countWith(change: RegistryChange): Pick<RegistryMark, 'names' | 'devices'> {
-    let { names, devices } = this.mark;
-    for (const { name, thumbprint } of change.owners) {
-      names += Number(thumbprint !== undefined) - Number(this.#owners.has(name));
-    }
-    for (const { thumbprint } of change.devices) devices += Number(!this.#devices.has(thumbprint));
-    return { names, devices };
+  /** `undefined`: nobody holds the name any more. */
+  give(name: DeviceName, thumbprint: string | undefined): void {
+    const was = this.#before.holders.get(name)?.thumbprint;
+    if (was === thumbprint) return;
+    if (was !== undefined) this.#names.remove(was, name);
+    if (thumbprint !== undefined) this.#names.add(thumbprint, name);
+    this.#holders.set(name, thumbprint);
   }
+
+  done(): CommonContent {
+    const names = new Map(this.#names.entries());
+    const entries = new Map<string, DeviceEntry>();
+    const holders = new Map<string, DeviceEntry | undefined>();
+    for (const [name, thumbprint] of this.#holders) {
+      if (thumbprint === undefined) holders.set(name, undefined);
+    }
+    for (const thumbprint of new Set([...this.#devices.keys(), ...names.keys()])) {
+      const present = this.#before.devices.get(thumbprint);
+      const device = this.#devices.get(thumbprint) ?? present;
+      if (device === undefined) continue;
+      const held = names.has(thumbprint) ? names.get(thumbprint) : namesIn(present);
+      const { publicKey, revoked } = device;
+      const entry = { thumbprint, publicKey, revoked, names: briefly(held ?? []) };
+      entries.set(thumbprint, entry);
+      for (const name of namesIn(entry)) holders.set(name, entry);
+    }
+    return {
+      devices: this.#before.devices.with(entries),
+      holders: this.#before.holders.with(holders),
+    };
+  }
+}
+
+/** Lists by key of which some change; the old ones stay as they are. */
+class Lists<Item> {
+  readonly #present: (key: string) => readonly Item[];
+  readonly #changed = new Map<string, Item[]>();
+
+  constructor(present: (key: string) => readonly Item[]) {
+    this.#present = present;
+  }
+
+  add(key: string, item: Item): void {
+    this.#of(key).push(item);
+  }
+
+  remove(key: string, item: Item): void {
+    const list = this.#of(key);
+    const at = list.indexOf(item);
+    if (at !== -1) list.splice(at, 1);
+  }
+
+  /** The changed lists; one that is empty by now is `undefined`. */
+  *entries(): Generator<readonly [string, readonly Item[] | undefined]> {
+    for (const [key, list] of this.#changed) yield [key, list.length > 0 ? list : undefined];
+  }
+
+  #of(key: string): Item[] {
+    const list = this.#changed.get(key) ?? [...this.#present(key)];
+    this.#changed.set(key, list);
+    return list;
+  }
+}
+
+function namesIn(entry: DeviceEntry | undefined): readonly DeviceName[] {
+  const names = entry?.names;
+  return names === undefined ? [] : typeof names === 'string' ? [names] : names;
+}
+
+/** One name by itself, several in alphabetical order. */
+export function briefly(names: readonly DeviceName[]): DeviceEntry['names'] {
+  return names.length > 1 ? names.toSorted() : names[0];
 }
