@@ -1,0 +1,128 @@
+// The letters that owners get: plain text, short, each with what happened and what to do about it.
+
+export interface Letter {
+  readonly to: string;
+  readonly subject: string;
+  readonly text: string;
+  /** Of a letter that signs somebody in. */
+  readonly signInLink?: string;
+}
+
+/** Where the portal is, in the letter's links: `https://my.vendor.dev`. */
+export interface Sender {
+  readonly origin: string;
+  readonly zone: string;
+}
+
+export function signInLetter(sender: Sender, to: string, link: string): Letter {
+  return {
+    ...letter(sender, to, `Sign in to ${new URL(sender.origin).hostname}`, [
+      'Somebody, probably you, wants to sign in with this address. Open this link and confirm:',
+      link,
+      'It works once, within 15 minutes. If it was not you, do nothing.',
+    ]),
+    signInLink: link,
+  };
+}
+
+export function recoveryBegunLetter(
+  sender: Sender,
+  to: string,
+  { name, dueAtMs }: { readonly name: string; readonly dueAtMs: number },
+): Letter {
+  return letter(sender, to, `${name} is about to move to another device`, [
+    `A new device asks for the name ${name}.${sender.zone}. You, or somebody who is signed in as ` +
+      `you, confirmed it. It gets the name on ${dateText(dueAtMs)}; until then the old device ` +
+      'goes on serving.',
+    `If you did not do this, stop it before that time: ${sender.origin}/names/${name}`,
+    'Then end all sessions there and change the password of your mail account.',
+  ]);
+}
+
+export function recoveryEndedLetter(
+  sender: Sender,
+  to: string,
+  { name, how }: { readonly name: string; readonly how: 'done' | 'vetoed' | 'withdrawn' },
+): Letter {
+  const full = `${name}.${sender.zone}`;
+  const words = {
+    done: [
+      `${name} has moved to the new device`,
+      `The name ${full} belongs to the new device now.`,
+    ],
+    vetoed: [
+      `${name} stays with its device`,
+      `The move of ${full} to another device was stopped. It stays where it is.`,
+    ],
+    withdrawn: [
+      `${name} stays with its device`,
+      `The move of ${full} to another device was called off. It stays where it is.`,
+    ],
+  } as const;
+  const [subject, text] = words[how];
+  return letter(sender, to, subject, [text, `Your names: ${sender.origin}/`]);
+}
+
+export function transferOfferedLetter(
+  sender: Sender,
+  to: string,
+  {
+    name,
+    code,
+    expiresAtMs,
+  }: {
+    readonly name: string;
+    readonly code: string;
+    readonly expiresAtMs: number;
+  },
+): Letter {
+  return letter(sender, to, `You are offered the name ${name}`, [
+    `The owner of ${name}.${sender.zone} offers it to you, with the device that serves it.`,
+    `To take it, sign in with this address at ${sender.origin}/transfer and enter this code:`,
+    code,
+    `The offer ends on ${dateText(expiresAtMs)}. If you do not want it, do nothing.`,
+  ]);
+}
+
+export function transferredLetter(sender: Sender, to: string, name: string): Letter {
+  return letter(sender, to, `${name} has a new owner`, [
+    `The name ${name}.${sender.zone} was accepted by the person whom you offered it to. It is ` +
+      'theirs now, with its device.',
+    `Your names: ${sender.origin}/`,
+  ]);
+}
+
+export function renamedLetter(
+  sender: Sender,
+  to: string,
+  {
+    name,
+    former,
+    formerUntilMs,
+  }: {
+    readonly name: string;
+    readonly former: string;
+    readonly formerUntilMs: number;
+  },
+): Letter {
+  return letter(sender, to, `${former} is called ${name} now`, [
+    `Your device ${former}.${sender.zone} is called ${name}.${sender.zone} now. The old name leads ` +
+      `to the new one until ${dateText(formerUntilMs)}.`,
+    `If this was not you: ${sender.origin}/names/${name}`,
+  ]);
+}
+
+/** `2026-11-21 14:36 UTC` */
+function dateText(atMs: number): string {
+  return `${new Date(atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}
+
+function letter(
+  { origin }: Sender,
+  to: string,
+  subject: string,
+  paragraphs: readonly string[],
+): Letter {
+  const { hostname } = new URL(origin);
+  return { to, subject, text: `${[...paragraphs, `-- \n${hostname}`].join('\n\n')}\n` };
+}
