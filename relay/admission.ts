@@ -1,11 +1,13 @@
 // The door for devices: `wss://tunnel.<zone>/`. It upgrades, proves both sides (hello.ts), and hands
 // a session to the tunnels. Nothing that comes before the proof costs more than a few kilobytes.
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+// What devices ask without a tunnel, below /v1/device, is handed on; there is nothing else here.
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { DeviceName, Hostname } from '../dns/name.ts';
+import type { Hostname } from '../dns/name.ts';
+import { HttpDoor } from './http-door.ts';
 import { FRAME } from './protocol/frame.ts';
 import {
   acceptProof,
@@ -14,19 +16,19 @@ import {
   parseDeviceNonce,
   tlsExporter,
 } from './protocol/hello.ts';
-import { helloFailure } from './protocol/hello-failure.ts';
+import { helloFailure, readRefusal } from './protocol/hello-failure.ts';
 import { HelloError, receiveHello, sendHello } from './protocol/hello-messages.ts';
 import type { PublicKey, SigningKey } from './protocol/key.ts';
 import { LIMITS, SUBPROTOCOL } from './protocol/limits.ts';
 import { Session } from './protocol/session.ts';
 import { WebSocketWire } from './protocol/websocket-wire.ts';
-import { encodeWelcome } from './protocol/welcome.ts';
+import { encodeWelcome, type Welcome } from './protocol/welcome.ts';
 import { CLOSE } from './protocol/wire.ts';
 import type { YoungBuffers } from './protocol/young-buffers.ts';
+import { closeWords, judgeSoftware, type SoftwarePolicy } from './software-policy.ts';
 import type { Tunnel, Tunnels } from './tunnels.ts';
 
 export interface AdmissionOptions {
-  readonly zone: Hostname;
   /** `tunnel.<zone>`: what devices dial, and what the hello names. */
   readonly hostname: Hostname;
   readonly vendorKey: SigningKey;
@@ -36,26 +38,28 @@ export interface AdmissionOptions {
   readonly youngBuffers: YoungBuffers;
   /** The key of an enrolled device that is not revoked. */
   readonly findKey: (thumbprint: string) => Promise<PublicKey | undefined>;
-  readonly namesOf: (thumbprint: string) => readonly DeviceName[];
+  /** What a device is told of its names. */
+  readonly standing: (thumbprint: string) => Omit<Welcome, 'epoch'>;
+  readonly softwarePolicy: SoftwarePolicy;
+  /** A device that is admitted has told what it runs. */
+  readonly runs: (thumbprint: string, software: string) => void;
+  /** Answers requests below /v1/device. */
+  readonly deviceApi?: (request: IncomingMessage, response: ServerResponse) => void;
 }
 
 const ADMISSION_LIMITS = {
-  /**
-   * From the connection to its upgrade, a head of some hundred bytes. Ours to keep: Node looks at its
-   * own deadlines only in a server that listens by itself.
-   */
-  headTimeoutMs: 10_000,
+  /** An upgrade has some hundred bytes, a signed request of a device two thousand. */
   headBytesMax: 8_192,
+  /** Above any storm of returning devices that one process can prove within `headMs` of the door. */
+  connectionsMax: 50_000,
   /** Fragments of one message: ours send whole messages. */
   fragmentsMax: 16,
 } as const;
 
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #server: Server;
+  readonly #door: HttpDoor;
   readonly #upgrades: WebSocketServer;
-  /** Connections that are no WebSocket yet, and their end. */
-  readonly #deadlines = new Map<Duplex, NodeJS.Timeout>();
   /** Hellos by their outcome, for metrics. */
   readonly outcomes = new Map<string, number>();
 
@@ -69,21 +73,32 @@ export class Admission {
       maxFragments: ADMISSION_LIMITS.fragmentsMax,
       handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
-    this.#server = createServer({ maxHeaderSize: ADMISSION_LIMITS.headBytesMax });
-    this.#server.on('request', (_request, response) => {
-      response.writeHead(426, { Upgrade: 'websocket', Connection: 'close' });
-      response.end('This is where devices connect, by WebSocket. There is nothing to see here.\n');
+    this.#door = new HttpDoor({
+      headBytesMax: ADMISSION_LIMITS.headBytesMax,
+      connectionsMax: ADMISSION_LIMITS.connectionsMax,
+      request: (request, response) => this.#request(request, response),
+      upgrade: (request, socket, head) => this.#upgrade(request, socket, head),
     });
-    this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
-    this.#server.on('clientError', (_error, socket) => socket.destroy());
   }
 
   /** Takes a connection whose TLS is done. */
   take(socket: TLSSocket): void {
-    const deadline = setTimeout(() => socket.destroy(), ADMISSION_LIMITS.headTimeoutMs);
-    this.#deadlines.set(socket, deadline);
-    socket.once('close', () => this.#endDeadline(socket));
-    this.#server.emit('connection', socket);
+    this.#door.take(socket);
+  }
+
+  /** Ends the connections that are no WebSocket. */
+  close(): void {
+    this.#door.destroy();
+  }
+
+  #request(request: IncomingMessage, response: ServerResponse): void {
+    const { deviceApi } = this.#options;
+    if (deviceApi !== undefined && DEVICE_API.test(request.url ?? '')) {
+      deviceApi(request, response);
+      return;
+    }
+    response.writeHead(426, { Upgrade: 'websocket', Connection: 'close' });
+    response.end('This is where devices connect, by WebSocket. There is nothing to see here.\n');
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -102,14 +117,9 @@ export class Admission {
       return;
     }
     this.#upgrades.handleUpgrade(request, socket, head, (webSocket) => {
-      this.#endDeadline(socket);
+      this.#door.release(socket);
       void this.#admit(webSocket, socket, nonce);
     });
-  }
-
-  #endDeadline(socket: Duplex): void {
-    clearTimeout(this.#deadlines.get(socket));
-    this.#deadlines.delete(socket);
   }
 
   async #admit(webSocket: WebSocket, socket: Duplex, deviceNonce: string): Promise<void> {
@@ -117,15 +127,16 @@ export class Admission {
     try {
       const exporter = socket instanceof TLSSocket ? tlsExporter(socket) : undefined;
       const proof = await this.#prove(wire, deviceNonce, exporter);
+      this.#judgeSoftware(proof);
       await this.#welcome(wire, proof);
       this.#count('accepted');
     } catch (error) {
+      const { log } = this.#options;
       const code = error instanceof HelloError ? error.code : 'ERR_HELLO_INTERNAL';
       this.#count(code);
-      if (error instanceof HelloError)
-        this.#options.log.info({ code }, 'a device was not admitted');
-      else this.#options.log.error({ err: error }, 'admission failed');
-      wire.close(CLOSE.refused, code);
+      if (error instanceof HelloError) log.info({ code }, 'a device was not admitted');
+      else log.error({ err: error }, 'admission failed');
+      wire.close(CLOSE.refused, error instanceof HelloError ? error.reason : code);
     }
   }
 
@@ -152,16 +163,25 @@ export class Admission {
     return proof.value;
   }
 
+  #judgeSoftware({ deviceKey, software }: Proof): void {
+    const { softwarePolicy, log } = this.#options;
+    const refusal = judgeSoftware(software, softwarePolicy);
+    if (refusal === undefined) return;
+    const { thumbprint: device } = deviceKey;
+    log.warn({ device, software }, 'a device runs software that is refused; it has to be updated');
+    throw softwareRefused(`ERR_HELLO_SOFTWARE ${closeWords(refusal)}`);
+  }
+
   async #welcome(wire: WebSocketWire, proof: Proof): Promise<void> {
-    const { tunnels, zone, namesOf, streamsPerTunnel, log } = this.#options;
+    const { tunnels, standing, runs, streamsPerTunnel, log } = this.#options;
     const { thumbprint } = proof.deviceKey;
-    const { instance, slot, software } = proof;
+    const { instance, slot, software, protocol } = proof;
     const epoch = await tunnels.claim(thumbprint, proof.instance);
     if (epoch === undefined) {
       const { code, message } = helloFailure('ERR_HELLO_SUPERSEDED', 'proof');
       throw new HelloError(code, message);
     }
-    sendHello(wire, FRAME.welcome, encodeWelcome({ epoch, names: namesOf(thumbprint), zone }));
+    sendHello(wire, FRAME.welcome, encodeWelcome({ epoch, ...standing(thumbprint) }));
     const session = new Session({
       wire,
       drained: () => undefined,
@@ -172,18 +192,26 @@ export class Admission {
       },
       peerStreamsMax: Math.min(streamsPerTunnel, proof.limits['streams'] ?? LIMITS.streamsMax),
     });
-    const tunnel: Tunnel = { thumbprint, instance, slot, epoch, session };
+    const tunnel: Tunnel = { thumbprint, instance, slot, epoch, protocol, session };
     if (!tunnels.add(tunnel)) {
       session.close(CLOSE.superseded, 'superseded: another instance of this key has connected');
       return;
     }
     wire.deliverTo(session);
+    runs(thumbprint, software);
     log.info({ device: thumbprint, slot, epoch, software }, 'tunnel: up');
   }
 
   #count(outcome: string): void {
     this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1);
   }
+}
+
+const DEVICE_API = /^\/v1\/device(?:[/?]|$)/;
+
+function softwareRefused(reason: string): HelloError {
+  const { code, message } = readRefusal(reason) ?? helloFailure('ERR_HELLO_SOFTWARE', 'proof');
+  return new HelloError(code, message, reason);
 }
 
 function single(value: string | string[] | undefined): string | undefined {

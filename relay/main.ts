@@ -6,20 +6,28 @@ import type { Logger } from 'pino';
 import { caFile, openAuthority } from '../certs/authority.ts';
 import { Chooser } from '../certs/chooser.ts';
 import { openStore } from '../certs/store.ts';
-import { type Hostname, parseHostname } from '../dns/name.ts';
+import { type DeviceName, type Hostname, parseDeviceName, parseHostname } from '../dns/name.ts';
 import { Admission } from './admission.ts';
 import { AwaySince } from './away-since.ts';
-import { type RelayConfig, relayFiles } from './config.ts';
+import { presenceOf, type RelayConfig, relayFiles } from './config.ts';
 import { Entrance } from './entrance/entrance.ts';
 import { Journal } from './entrance/journal.ts';
 import { exposeJournal } from './entrance/metrics.ts';
+import type { Reach } from './entrance/reach.ts';
 import { tlsSettings } from './entrance/tls-settings.ts';
+import { Lapses } from './lapses.ts';
 import { exposeTunnels } from './metrics.ts';
+import { News, standingOf } from './news.ts';
+import { openPortal, type Portal } from './portal/portal.ts';
 import { loadOrCreateKey, parsePublicKey, type SigningKey } from './protocol/key.ts';
 import type { ProgramContext, Running } from './protocol/program-context.ts';
 import { CLOSE } from './protocol/wire.ts';
 import { YoungBuffers } from './protocol/young-buffers.ts';
 import { openRegistry, type Registry } from './registry/registry.ts';
+import type { RegistrySnapshot } from './registry/snapshot.ts';
+import { SoftwareLog } from './registry/software-log.ts';
+import { registryPlace } from './registry-place.ts';
+import { RelayPresence } from './relay-presence.ts';
 import { Router } from './route.ts';
 import { Tunnels } from './tunnels.ts';
 
@@ -37,46 +45,88 @@ export async function startRelay(config: RelayConfig, context: ProgramContext): 
   const { zone } = config;
   const files = relayFiles(config);
   const vendorKey = await loadOrCreateKey(files.vendorKey, 'vendor');
-  const registry = await openRegistry({ file: files.registry, log });
-  const tunnels = tunnelsOf(registry, log);
-  const admission = admissionOf({ config, registry, tunnels, vendorKey, log });
-  const { chooser, ca } = await certificatesOf(config, registry, log);
-  const fallback = await chooser.choose(zone);
-  if (fallback === undefined) throw new Error(`There is no certificate for the zone ${zone}.`);
+  const database = await registryPlace(config);
+  const registry = await openRegistry({ database, log, policy: config.names });
+  const tunnels = tunnelsOf(registry, { zone, log });
+  const ticketKeys = randomBytes(48);
+  const { chooser, ca } = await certificatesOf(config, registry, { ticketKeys, log });
+  const portal = await openPortal({
+    ...{ zone, config: config.portal, accessLog: config.accessLog, registry, log },
+    ...{ vendorKey, tunnelHost: tunnelHost(zone), ticketKeys, softwarePolicy: config.devices },
+  });
+  const { deviceApi } = portal;
+  const softwareLog = new SoftwareLog((work) => registry.write(work));
+  const parts = { config, registry, tunnels, vendorKey, deviceApi, log };
+  const admission = admissionOf({ ...parts, softwareLog });
   const state = { stopping: false };
   const router = routerOf({ config, registry, tunnels, stopping: () => state.stopping });
   const journal = new Journal({ log, accessLog: config.accessLog });
-  const entrance = new Entrance({
-    host: config.listen.host,
-    port: config.listen.port,
-    via: 'relay',
-    choose: (hostname) => chooser.choose(hostname),
-    fallback,
-    reach: router.reach,
-    journal,
-    service: { hostname: tunnelHost(zone), take: (socket) => admission.take(socket) },
-    connectionsPerAddress: config.limits.connectionsPerAddress,
-    requestsPerSecondPerAddress: config.limits.requestsPerSecondPerAddress,
-  });
+  const { reach } = router;
+  const entrance = await entranceOf(config, { chooser, portal, admission, reach, journal });
   const port = await entrance.listen();
+  const portalUrl = portal.listening(port);
+  const lapses = new Lapses({ registry, log, tell: (lapsed) => portal.deeds.tellLapsed(lapsed) });
   exposeJournal(journal, context.metrics);
   exposeTunnels({ tunnels, admission, registry, registers: [context.metrics] });
   const seen = setInterval(() => {
     for (const thumbprint of tunnels.connected()) registry.markSeen(thumbprint, Date.now());
   }, MAIN_LIMITS.seenEveryMs);
+  const presence = new RelayPresence(presenceOf(config), registry, log);
+  await presence.start(context.metrics);
   log.info({ address: config.listen.host, port, zone, ca }, 'serving');
   const vendorKeyText = vendorKey.publicKey.text;
-  context.ready({ address: config.listen.host, port, ca, vendorKey: vendorKeyText });
+  context.ready({
+    address: config.listen.host,
+    port,
+    ca,
+    vendorKey: vendorKeyText,
+    portal: portalUrl,
+  });
   return {
     async stop() {
       clearInterval(seen);
+      await Promise.all([presence.stop(), lapses.stop()]);
       entrance.stop();
       await delay(MAIN_LIMITS.lateVisitMs);
       state.stopping = true;
-      await drain(tunnels, entrance, config.drainSeconds * 1_000);
+      await Promise.all([portal.close(), drain(tunnels, entrance, config.drainSeconds * 1_000)]);
+      admission.close();
+      await softwareLog.stop();
       await registry.close();
     },
   };
+}
+
+/** The door for visitors, and for what the vendor himself has on the same port. */
+async function entranceOf(
+  config: RelayConfig,
+  parts: {
+    readonly chooser: Chooser;
+    readonly portal: Portal;
+    readonly admission: Admission;
+    readonly reach: Reach;
+    readonly journal: Journal;
+  },
+): Promise<Entrance> {
+  const { zone, listen, limits } = config;
+  const { chooser, portal, admission, reach, journal } = parts;
+  const fallback = await chooser.choose(zone);
+  if (fallback === undefined) throw new Error(`There is no certificate for the zone ${zone}.`);
+  return new Entrance({
+    host: listen.host,
+    port: listen.port,
+    via: 'relay',
+    choose: (hostname) => portal.choose(hostname) ?? chooser.choose(hostname),
+    fallback,
+    reach,
+    journal,
+    services: [
+      { hostname: tunnelHost(zone), take: (socket) => admission.take(socket) },
+      { hostname: portal.hostname, take: (socket) => portal.take(socket) },
+    ],
+    connectionsPerAddress: limits.connectionsPerAddress,
+    requestsPerSecondPerAddress: limits.requestsPerSecondPerAddress,
+  });
 }
 
 /** Devices connect elsewhere, running visits finish or are cut, then everything closes. */
@@ -93,16 +143,18 @@ async function drain(tunnels: Tunnels, entrance: Entrance, drainMs: number): Pro
   entrance.close();
 }
 
-function tunnelsOf(registry: Registry, log: Logger): Tunnels {
+function tunnelsOf(registry: Registry, { zone, log }: { zone: Hostname; log: Logger }): Tunnels {
   const tunnels = new Tunnels({
     log,
     nextEpoch: (thumbprint) => registry.nextEpoch(thumbprint),
     changed: (thumbprint) => registry.markSeen(thumbprint, Date.now()),
   });
-  registry.onChange((snapshot) => {
+  const news = new News({ zone, tunnels, snapshot: () => registry.snapshot, log });
+  registry.onChange((snapshot, before, names) => {
     for (const thumbprint of tunnels.connected()) {
       if (snapshot.admissible(thumbprint) === undefined) tunnels.expel(thumbprint);
     }
+    news.changed(snapshot, before, names);
   });
   return tunnels;
 }
@@ -112,15 +164,17 @@ function admissionOf(parts: {
   readonly registry: Registry;
   readonly tunnels: Tunnels;
   readonly vendorKey: SigningKey;
+  readonly deviceApi: Portal['deviceApi'];
+  readonly softwareLog: SoftwareLog;
   readonly log: Logger;
 }): Admission {
-  const { config, registry, tunnels, vendorKey, log } = parts;
+  const { config, registry, tunnels, vendorKey, deviceApi, softwareLog, log } = parts;
   return new Admission({
-    zone: config.zone,
     hostname: tunnelHost(config.zone),
     vendorKey,
     tunnels,
     log,
+    deviceApi,
     streamsPerTunnel: config.limits.streamsPerTunnel,
     youngBuffers: new YoungBuffers(),
     findKey: async (thumbprint) => {
@@ -129,33 +183,43 @@ function admissionOf(parts: {
       const device = registry.snapshot.admissible(thumbprint);
       return device === undefined ? undefined : parsePublicKey(device.publicKey, 'device');
     },
-    namesOf: (thumbprint) => registry.snapshot.namesOf(thumbprint),
+    standing: (thumbprint) => standingOf(thumbprint, registry.snapshot, config.zone),
+    softwarePolicy: config.devices,
+    runs: (thumbprint, software) => softwareLog.mark(thumbprint, software),
   });
 }
 
-async function certificatesOf(config: RelayConfig, registry: Registry, log: Logger) {
+async function certificatesOf(
+  config: RelayConfig,
+  registry: Registry,
+  { ticketKeys, log }: { readonly ticketKeys: Buffer; readonly log: Logger },
+) {
   const { zone } = config;
   const store = await openStore(relayFiles(config).certificates);
   const authority = await openAuthority(store, zone);
-  const ticketKeys = randomBytes(48);
   const chooser = new Chooser({
     zone,
     store,
     authority,
-    known: (name) => registry.snapshot.deviceOf(name) !== undefined,
+    known: (name) => isServed(registry.snapshot, name),
     settings: (certificateName) => tlsSettings(certificateName, ticketKeys),
     log,
   });
-  registry.onChange((snapshot, before) => {
-    if (snapshot.size > before.size) return; // names were only added
-    for (const name of before.names()) {
-      if (snapshot.deviceOf(name) !== undefined) continue;
+  registry.onChange((snapshot, before, names) => {
+    for (const text of names ?? before.names()) {
+      const name = parseDeviceName(text);
+      if (name === undefined || !isServed(before, name) || isServed(snapshot, name)) continue;
       chooser.forget(name).catch((error: unknown) => {
         log.error({ err: error, name }, 'the certificate of a released name is still on the disk');
       });
     }
   });
   return { chooser, ca: caFile(store, zone) };
+}
+
+/** Held, or former and answered with a redirect. */
+function isServed(snapshot: RegistrySnapshot, name: DeviceName): boolean {
+  return snapshot.deviceOf(name) !== undefined || snapshot.successorOf(name) !== undefined;
 }
 
 function routerOf(parts: {
@@ -166,14 +230,17 @@ function routerOf(parts: {
 }): Router {
   const { config, registry, tunnels, stopping } = parts;
   const away = new AwaySince(tunnels, registry);
-  return new Router({
+  const router = new Router({
     zone: config.zone,
     holderOf: (name) => registry.snapshot.deviceOf(name)?.thumbprint,
+    successorOf: (name) => registry.snapshot.successorOf(name),
     pick: (thumbprint) => tunnels.pick(thumbprint),
     awaySinceMs: (thumbprint) => away.ms(thumbprint),
     stopping,
     streamsPerVisitor: config.limits.streamsPerVisitor,
   });
+  registry.onChange((_snapshot, _before, names) => router.review(names));
+  return router;
 }
 
 function tunnelHost(zone: Hostname): Hostname {

@@ -11,6 +11,8 @@ export interface Tunnel {
   readonly instance: string;
   readonly slot: 0 | 1;
   readonly epoch: number;
+  /** The version of the protocol that this tunnel speaks. */
+  readonly protocol: number;
   readonly session: Session;
 }
 
@@ -34,6 +36,9 @@ export interface TunnelsOptions {
   /** A device has come or gone. */
   readonly changed: (thumbprint: string, connected: boolean) => void;
 }
+
+/** An older device would close its tunnel over a frame that it does not know. */
+const NEWS_SINCE_PROTOCOL = 2;
 
 /** Streams up to which a tunnel is not spread over another. */
 const FEW_STREAMS = 64;
@@ -128,6 +133,20 @@ export class Tunnels {
   /** The devices that have a tunnel. */
   connected(): readonly string[] {
     return [...this.#presences].filter(([, { tunnels }]) => tunnels.size > 0).map(([key]) => key);
+  }
+
+  /** Sends news, made for its epoch, through all tunnels of a device that understand them. */
+  tell(thumbprint: string, newsOf: (epoch: number) => Buffer): void {
+    const presence = this.#presences.get(thumbprint);
+    if (presence === undefined || presence.tunnels.size === 0) return;
+    const news = newsOf(presence.epoch);
+    for (const { session, protocol } of presence.tunnels) {
+      if (protocol >= NEWS_SINCE_PROTOCOL) session.tell(news);
+    }
+  }
+
+  isConnected(thumbprint: string): boolean {
+    return (this.#presences.get(thumbprint)?.tunnels.size ?? 0) > 0;
   }
 
   /** When the device's last tunnel ended, as far as this process knows. */

@@ -3,6 +3,7 @@
 // one piece leaves in one chunk, however the workspace had cut it up.
 import { CRLF, chunkHead, LAST_CHUNK, writeTrailers } from './body.ts';
 import type { Fields } from './fields.ts';
+import { locationFields } from './location.ts';
 import { type PageContext, type Problem, problemPage } from './pages.ts';
 import type { EntranceRequest } from './request.ts';
 import { type EntranceResponse, writeResponseHead } from './response.ts';
@@ -126,7 +127,7 @@ export class Delivery implements ResponseEvents {
     const head = {
       status: page.status,
       reason: '',
-      fields: [...page.fields, ...fields],
+      fields: [...page.fields, ...locationFields(problem, this.#request), ...fields],
       // Its length is among the fields, also for HEAD.
       body: { kind: 'none' as const },
       interim: false,

@@ -26,11 +26,17 @@ export interface EntranceOptions {
   readonly fallback: SecureContext;
   readonly reach: Reach;
   readonly journal: Journal;
-  /** Connections to this hostname are no visits: `take` gets them, with HTTP/1.1. */
-  readonly service?: { readonly hostname: Hostname; readonly take: (socket: TLSSocket) => void };
+  /** Connections to these hostnames are no visits: `take` gets them, with HTTP/1.1. */
+  readonly services?: readonly EntranceService[];
   readonly connectionsPerAddress?: number;
   /** Requests that one address may ask in a second; no bound when absent. */
   readonly requestsPerSecondPerAddress?: number | undefined;
+}
+
+/** Something of the vendor's own that lives on the same port. */
+export interface EntranceService {
+  readonly hostname: Hostname;
+  readonly take: (socket: TLSSocket) => void;
 }
 
 export class Entrance {
@@ -38,11 +44,13 @@ export class Entrance {
   readonly #visits = new Set<AnyVisit>();
   readonly #sweep = new Sweep();
   readonly #parts: VisitParts;
+  readonly #services: ReadonlyMap<string | undefined, EntranceService>;
   #listener: TlsListener | undefined;
   #stopping = false;
 
   constructor(options: EntranceOptions) {
     this.#options = options;
+    this.#services = new Map(options.services?.map((each) => [each.hostname, each]));
     const perSecond = options.requestsPerSecondPerAddress;
     this.#parts = {
       rate: perSecond === undefined ? undefined : new RequestRate(perSecond, this.#sweep),
@@ -56,7 +64,7 @@ export class Entrance {
 
   /** Resolves with the port. Rejects with ListenError. */
   async listen(): Promise<number> {
-    const { host, port, choose, fallback, journal, service, connectionsPerAddress } = this.#options;
+    const { host, port, choose, fallback, journal, connectionsPerAddress } = this.#options;
     this.#listener = await listenTls({
       host,
       port,
@@ -64,7 +72,7 @@ export class Entrance {
       fallback,
       journal,
       sweep: this.#sweep,
-      offers: (hostname) => (hostname === service?.hostname ? ONLY_HTTP1 : BOTH),
+      offers: (hostname) => (this.#services.has(hostname) ? ONLY_HTTP1 : BOTH),
       accept: (socket, hostname, protocol) => this.#accept(socket, hostname, protocol),
       ...(connectionsPerAddress === undefined
         ? {}
@@ -101,8 +109,9 @@ export class Entrance {
   }
 
   #accept(socket: TLSSocket, hostname: Hostname | undefined, protocol: Protocol): void {
-    const { service, via } = this.#options;
-    if (service !== undefined && hostname === service.hostname) return service.take(socket);
+    const { via } = this.#options;
+    const service = this.#services.get(hostname);
+    if (service !== undefined) return service.take(socket);
     const visitor: Visitor = {
       address: socket.remoteAddress ?? '',
       port: socket.remotePort ?? 0,

@@ -7,6 +7,7 @@ import { Http2Upload, TOO_SLOW } from './http2-upload.ts';
 import type { Http2Visit } from './http2-visit.ts';
 import type { RequestRecord } from './journal.ts';
 import { ENTRANCE_LIMITS } from './limits.ts';
+import { locationFields } from './location.ts';
 import { type Problem, problemPage } from './pages.ts';
 import { type EntranceRequest, judgeRequest, writeRequestHead } from './request.ts';
 import type { EntranceResponse } from './response.ts';
@@ -208,7 +209,8 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
     if (!this.#open) return;
     this.problem = problem.kind;
     const page = problemPage(problem, { hostname: this.hostname, accept: this.#accept });
-    const fields = [...page.fields, ...lowerCaseNames(more)];
+    const location = locationFields(problem, this.#request);
+    const fields = [...page.fields, ...lowerCaseNames([...location, ...more])];
     const bodiless = this.#headOnly;
     this.#respond(page.status, fields, { endStream: bodiless, waitForTrailers: false });
     if (!bodiless) this.responseBytes = page.body.length;

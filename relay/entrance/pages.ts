@@ -2,6 +2,7 @@
 // text for a terminal, or as RFC 9457 JSON for a program, whichever `Accept` prefers. A page says
 // what happened, why as far as known, and what to do next; it names nothing that is not in the
 // address already.
+import type { Hostname } from '../../dns/name.ts';
 import { acceptedForm } from './accept.ts';
 import { htmlPage } from './page-html.ts';
 import { printable } from './printable.ts';
@@ -9,6 +10,8 @@ import { printable } from './printable.ts';
 export type Problem =
   | { readonly kind: 'no-such-name' }
   | { readonly kind: 'no-such-workspace' }
+  /** The name was changed; what is at `hostname` now is what was here. */
+  | { readonly kind: 'moved'; readonly hostname: Hostname }
   /** No device of that name is connected. `sinceMs`: epoch time of the last one's leaving. */
   | { readonly kind: 'device-away'; readonly sinceMs?: number }
   | { readonly kind: 'workspace-unreachable' }
@@ -51,6 +54,8 @@ export interface ProblemText {
   readonly next: string;
   /** When it is worth trying again. */
   readonly retryAfterS?: number;
+  /** How long the answer may be kept; otherwise not at all. */
+  readonly maxAgeS?: number;
   /** ISO 8601, for `device-away`. */
   readonly since?: string;
 }
@@ -62,7 +67,7 @@ export function problemPage(problem: Problem, context: PageContext): ProblemPage
   const fields = [
     ...['content-type', FORMS[form].type],
     ...['content-length', String(body.length)],
-    ...['cache-control', 'no-store'],
+    ...['cache-control', text.maxAgeS === undefined ? 'no-store' : `max-age=${text.maxAgeS}`],
     ...['x-content-type-options', 'nosniff'],
     ...['referrer-policy', 'no-referrer'],
     ...['content-security-policy', "default-src 'none'; style-src 'unsafe-inline'"],
@@ -97,6 +102,10 @@ function problemText(problem: Problem, context: PageContext): ProblemText {
     return { ...TEXTS['bad-request'], kind: problem.kind, status: problem.status, title, detail };
   }
   const text = TEXTS[problem.kind];
+  if (problem.kind === 'moved') {
+    const detail = `What was at ${host} is at ${problem.hostname} now.`;
+    return { ...text, kind: problem.kind, detail };
+  }
   return { ...text, kind: problem.kind, detail: text.detail.replaceAll('HOST', () => host) };
 }
 
@@ -147,6 +156,14 @@ const TEXTS: Readonly<Record<Problem['kind'], Text>> = {
     title: 'No such workspace',
     detail: 'The device is connected, but it has no workspace at HOST.',
     next: 'Check the first part of the address. The owner chooses which workspaces a device offers.',
+  },
+  moved: {
+    status: 308,
+    title: 'This address has changed',
+    detail: '',
+    next: 'Browsers follow by themselves. Save the new address: this one ends after some weeks.',
+    // A permanent redirect is kept for ever otherwise, and a name may be changed back.
+    maxAgeS: 60,
   },
   'device-away': {
     status: 503,

@@ -36,11 +36,13 @@ export const FRAME = {
   drain: 11,
   /** u32 highest stream id seen, then u32 for each live stream, rising. */
   sync: 12,
+  /** relay → device, what the welcome said has changed: JSON. Since version 2. */
+  news: 13,
 } as const;
 
 export type FrameType = (typeof FRAME)[keyof typeof FRAME];
 
-const TYPE_MAX = 12;
+const TYPE_MAX = 13;
 const NOTHING = Buffer.alloc(0);
 
 /** Whether the type belongs to a stream (its id is not 0) or to the tunnel (it is). */

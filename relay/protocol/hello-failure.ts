@@ -13,6 +13,7 @@ export type HelloErrorCode =
   | 'ERR_HELLO_NONCE_USED'
   | 'ERR_HELLO_EXPIRED'
   | 'ERR_HELLO_EXPORTER'
+  | 'ERR_HELLO_SOFTWARE'
   | 'ERR_HELLO_SUPERSEDED'
   | 'ERR_HELLO_VERSION';
 
@@ -35,9 +36,19 @@ export function tokenFailure(fault: TokenFault, part: HelloPart): HelloFailure {
   return helloFailure(FAULT_CODES[fault], part);
 }
 
-/** What the code in a relay's refusal means; it has only room for the code. */
-export function refusalMessage(code: string): string | undefined {
-  return isHelloErrorCode(code) ? MESSAGES[code].proof : undefined;
+/** What a relay's refusal means: it has only room for the code, and for a few words after it. */
+export function readRefusal(reason: string): HelloFailure | undefined {
+  const [code = '', ...words] = reason.split(' ');
+  if (!isHelloErrorCode(code)) return undefined;
+  const { message } = helloFailure(code, 'proof');
+  if (code !== 'ERR_HELLO_SOFTWARE' || !/^[\x20-\x7e]*$/.test(reason)) {
+    return { ok: false, code, message };
+  }
+  const [, have, , need, url] = words;
+  const found = have === undefined ? '' : ` It is ${have}.`;
+  const needed = need === undefined || need === 'another' ? '' : ` At least ${need} is needed.`;
+  const where = url === undefined ? '' : ` It is found at ${url}`;
+  return { ok: false, code, message: message + found + needed + where };
 }
 
 function isHelloErrorCode(code: string): code is HelloErrorCode {
@@ -72,8 +83,8 @@ const MESSAGES: Readonly<Record<HelloErrorCode, Readonly<Record<HelloPart, strin
   ERR_HELLO_UNKNOWN_DEVICE: {
     challenge: 'The challenge names no key that this device knows.',
     proof:
-      'This device key is not enrolled here, or it was revoked. Enroll the key that the device ' +
-      'shows at its start.',
+      'This device key is not enrolled here, or it was revoked. Claim a name with "waygate device ' +
+      'claim", or have the vendor enroll the key that the device shows at its start.',
   },
   ERR_HELLO_SIGNATURE: {
     challenge:
@@ -102,6 +113,12 @@ const MESSAGES: Readonly<Record<HelloErrorCode, Readonly<Record<HelloPart, strin
   ERR_HELLO_EXPORTER: {
     challenge: `The relay and this device do not see the same TLS connection. ${MIDDLE}`,
     proof: `The device and this relay do not see the same TLS connection. ${MIDDLE}`,
+  },
+  ERR_HELLO_SOFTWARE: {
+    challenge: 'The software of the relay is too old for this device.',
+    proof:
+      'The relay refuses this version of the software, because it is too old or known to be ' +
+      'unsafe. Update this device.',
   },
   ERR_HELLO_SUPERSEDED: {
     challenge: 'Another relay serves this device now.',

@@ -1,7 +1,7 @@
 // The hello as messages: each is one frame, and each has its deadline. After it the wire belongs to
 // a session.
 import { encodeFrame, FRAME, FrameCursor, type FrameType } from './frame.ts';
-import { refusalMessage } from './hello-failure.ts';
+import { readRefusal } from './hello-failure.ts';
 import { LIMITS } from './limits.ts';
 import type { WebSocketWire } from './websocket-wire.ts';
 import { CLOSE } from './wire.ts';
@@ -9,11 +9,14 @@ import { CLOSE } from './wire.ts';
 /** The hello did not come to its end. The message is for a person, and for the other side's log. */
 export class HelloError extends Error {
   readonly code: string;
+  /** What the other side is told: the code, and perhaps words after it. */
+  readonly reason: string;
 
-  constructor(code: string, message: string) {
+  constructor(code: string, message: string, reason: string = code) {
     super(message);
     this.name = 'HelloError';
     this.code = code;
+    this.reason = reason;
   }
 }
 
@@ -37,8 +40,8 @@ export function receiveHello(wire: WebSocketWire, type: FrameType): Promise<Buff
     );
     wire.deliverTo({
       lost: (code, reason) => {
-        const refusal = code === CLOSE.refused ? refusalMessage(reason) : undefined;
-        if (refusal !== undefined) fail(reason, refusal);
+        const refusal = code === CLOSE.refused ? readRefusal(reason) : undefined;
+        if (refusal !== undefined) fail(refusal.code, refusal.message);
         else fail('ERR_HELLO_CLOSED', reason || `The connection was closed (${code}).`);
       },
       receive: (message) => {

@@ -31,7 +31,7 @@ export const HELLO_LIMITS = {
 } as const;
 
 /** Versions of the tunnel protocol that this code speaks. */
-export const PROTOCOL_VERSIONS: readonly number[] = [1];
+export const PROTOCOL_VERSIONS: readonly number[] = [1, 2];
 
 export type Limits = Readonly<Record<string, number>>;
 

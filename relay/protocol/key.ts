@@ -11,7 +11,7 @@ import {
   randomBytes,
 } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, mkdir, open, unlink } from 'node:fs/promises';
+import { type FileHandle, link, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 export type KeyRole = 'device' | 'vendor';
@@ -61,6 +61,25 @@ export async function loadOrCreateKey(file: string, role: KeyRole): Promise<Sign
     throw new KeyError('ERR_KEY_FILE', `The key file ${file} vanished while it was made.`);
   }
   return parsePrivateKey(created, file, role);
+}
+
+/** Reads the key, if there is a file. */
+export async function readKey(file: string, role: KeyRole): Promise<SigningKey | undefined> {
+  const pem = await readKeyFile(file);
+  return pem === undefined ? undefined : parsePrivateKey(pem, file, role);
+}
+
+/**
+ * Puts a key file in the place of another one, which is lost by that; whole or not at all, and on the
+ * disk when it resolves. When another process did the same before, that is as good.
+ */
+export async function replaceKeyFile(next: string, file: string): Promise<void> {
+  try {
+    await rename(next, file);
+    await syncDirectory(dirname(file));
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw fileError(file, 'replaced', error);
+  }
 }
 
 /** A fresh key that lies in no file. */
@@ -206,6 +225,10 @@ async function createKeyFile(file: string): Promise<void> {
   } finally {
     await unlink(temporary).catch(() => undefined);
   }
+  await syncDirectory(directory);
+}
+
+async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, 'r');
   await handle.sync().finally(() => handle.close());
 }

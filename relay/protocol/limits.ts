@@ -5,7 +5,7 @@
 export const SUBPROTOCOL = 'waygate.1';
 
 /** The version inside the hello; raised when frames or their meaning are added. (wire) */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 export const LIMITS = {
   /** A message holds whole frames: one 64 KiB read of a socket and 128 headers. Held at once. (wire) */
@@ -61,6 +61,10 @@ export const LIMITS = {
   syncEveryMs: 60_000,
   /** Frames with stream id 0 in one second: ten times what round-trip measuring could want. (wire) */
   tunnelFramesPerSecondMax: 100,
+  /** Between two news of a tunnel: they tell a state, so the last one says it all. (wire) */
+  newsEveryMs: 2_000,
+  /** News in one minute: twice what may be sent, since they may come late and together. */
+  newsPerMinuteMax: 60,
   /** Frames for streams that never were: an honest end sends none. (wire) */
   strayFramesMax: 1_000,
   /** An idle tunnel that drains stays so long: the other side connects elsewhere first. */

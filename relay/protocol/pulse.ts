@@ -25,8 +25,6 @@ export class Pulse {
   /** Pings that were answered. */
   #pongs = 0;
   #syncAtMs = performance.now();
-  #framesFromMs = 0;
-  #frames = 0;
 
   constructor(outbox: Outbox, events: PulseEvents) {
     this.#outbox = outbox;
@@ -37,16 +35,6 @@ export class Pulse {
 
   heard(nowMs: number): void {
     this.#heardAtMs = nowMs;
-  }
-
-  /** Counts a frame that concerns the whole tunnel. False: they come too fast. */
-  admit(nowMs: number): boolean {
-    if (nowMs - this.#framesFromMs > 1_000) {
-      this.#framesFromMs = nowMs;
-      this.#frames = 0;
-    }
-    this.#frames += 1;
-    return this.#frames <= LIMITS.tunnelFramesPerSecondMax;
   }
 
   /** A ping carries the time at which it left; only the answer to the last one tells anything. */

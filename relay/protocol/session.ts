@@ -11,6 +11,7 @@ import { Pulse } from './pulse.ts';
 import { decodeReset, encodeReset, type ResetReason } from './reset-reason.ts';
 import { findStalest, Stream, type StreamHost } from './stream.ts';
 import { encodeSync, findLeaked } from './sync.ts';
+import { TunnelFrames } from './tunnel-frames.ts';
 import { CLOSE, type Wire } from './wire.ts';
 
 /** Why a tunnel ended. `code` is the WebSocket's close code, 1006 when there was none. */
@@ -25,6 +26,8 @@ export interface SessionOptions {
   readonly accept?: (stream: Stream, header: OpenHeader) => void;
   /** The other side takes no new streams and closes after `ms`. */
   readonly drained: (ms: number) => void;
+  /** What the welcome said has changed. Absent: this side tells it. */
+  readonly news?: (payload: Buffer) => void;
   /** Called once. All streams have been broken before. */
   readonly ended: (end: SessionEnd) => void;
   /** One of our own callbacks threw, for the log. Its stream has been reset as `internal`. */
@@ -51,10 +54,10 @@ export class Session implements StreamHost {
   readonly #cursor = new FrameCursor();
   readonly #pulse: Pulse;
   readonly #streamsMax: number;
+  readonly #tunnelFrames: TunnelFrames;
   #lastId: number;
   #strayFrames = 0;
   readonly #drain = new Drain();
-  #drainReceived = false;
   #ended = false;
 
   constructor(options: SessionOptions) {
@@ -76,6 +79,12 @@ export class Session implements StreamHost {
         if (this.#drain.isOver(nowMs, this.#streams.size)) this.close(CLOSE.done, 'done: drained');
       },
       syncPayload: () => encodeSync(this.#lastId, this.#streams),
+    });
+    this.#tunnelFrames = new TunnelFrames(this.outbox, this.#pulse, {
+      drained: (ms) => this.#receiveDrain(ms),
+      sync: (payload) => this.#receiveSync(payload),
+      news: options.news,
+      faulted: options.faulted,
     });
   }
 
@@ -110,6 +119,11 @@ export class Session implements StreamHost {
     if (this.#drain.started || this.#ended) return;
     this.draining = true;
     this.outbox.put(FRAME.drain, 0, this.#drain.start(ms));
+  }
+
+  /** Tells the other side what has changed of its welcome; it must know version 2. */
+  tell(news: Buffer): void {
+    if (!this.#ended) this.outbox.put(FRAME.news, 0, news);
   }
 
   /** Ends the tunnel; running streams break. The reason is text for the other side's log. */
@@ -190,6 +204,7 @@ export class Session implements StreamHost {
       case FRAME.pong:
       case FRAME.sync:
       case FRAME.drain:
+      case FRAME.news:
         return this.#receiveForTunnel(type, payload);
       default:
         return this.#violation('a hello frame after the hello');
@@ -230,37 +245,23 @@ export class Session implements StreamHost {
   }
 
   #receiveForTunnel(type: number, payload: Buffer): void {
-    if (!this.#pulse.admit(this.nowMs)) {
-      this.close(CLOSE.policy, 'flood: too many frames for the whole tunnel');
-    } else if (type === FRAME.drain) {
-      this.#receiveDrain(payload);
-    } else if (type === FRAME.sync) {
-      const leaked = findLeaked(payload, this.#lastId, this.#streams);
-      if (leaked === undefined) return this.#violation('a malformed sync');
-      for (const stream of leaked) {
-        stream.broken('internal', 'the other side no longer knows this stream');
-      }
-    } else if (payload.length !== 8) {
-      this.#violation('a malformed ping or pong');
-    } else if (type === FRAME.ping) {
-      this.outbox.put(FRAME.pong, 0, payload);
-    } else {
-      this.#pulse.pong(payload, this.nowMs);
-    }
+    const violation = this.#tunnelFrames.receive(type, payload, this.nowMs);
+    if (violation !== undefined) this.close(violation.code, violation.reason);
   }
 
-  /** Only the first one counts, or a tunnel could make us connect anew without end. */
-  #receiveDrain(payload: Buffer): void {
-    if (payload.length !== 4) return this.#violation('a malformed drain');
-    if (this.#drainReceived) return;
-    this.#drainReceived = true;
+  /** False: it is malformed. */
+  #receiveSync(payload: Buffer): boolean {
+    const leaked = findLeaked(payload, this.#lastId, this.#streams);
+    for (const stream of leaked ?? []) {
+      stream.broken('internal', 'the other side no longer knows this stream');
+    }
+    return leaked !== undefined;
+  }
+
+  #receiveDrain(ms: number): void {
     this.draining = true;
     for (const stream of [...this.#streams.values()]) stream.receiveStopping();
-    try {
-      this.#options.drained(payload.readUInt32BE(0));
-    } catch (error) {
-      this.report(error);
-    }
+    this.#options.drained(ms);
   }
 
   /** A frame for a stream that is closed (it crossed our end or reset) or that never was. */

@@ -1,5 +1,7 @@
+import { hostname } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { relayFiles, relaySchema } from '../../relay/config.ts';
+import { NAME_POLICY } from '../../relay/registry/policy.ts';
 
 const minimal = { zone: 'Vendor.DEV.', state: 'state' };
 
@@ -13,11 +15,16 @@ describe('relay.yaml', () => {
     expect(relaySchema('/etc/waygate').parse(minimal)).toEqual({
       zone: 'vendor.dev',
       listen: { host: '0.0.0.0', port: 443 },
+      id: hostname(),
       state: '/etc/waygate/state',
+      registry: {},
       ops: { host: '127.0.0.1', port: 9464 },
       accessLog: true,
       drainSeconds: 30,
       limits: { connectionsPerAddress: 2000, streamsPerTunnel: 1000, streamsPerVisitor: 1500 },
+      portal: { oidc: [] },
+      names: NAME_POLICY,
+      devices: {},
     });
     expect(faults({})).toHaveLength(2);
   });
@@ -38,7 +45,61 @@ describe('relay.yaml', () => {
     });
   });
 
-  it.each([
+  it('takes a file with the URL of the database', () => {
+    const registry = { postgresUrlFile: 'postgres-url' };
+    expect(relaySchema('/etc/waygate').parse({ ...minimal, registry })).toMatchObject({
+      registry: { postgresUrlFile: '/etc/waygate/postgres-url' },
+    });
+    // Not the URL itself, which would be a password in a file that everybody may read.
+    const faulty = { ...minimal, registry: { postgresUrl: 'postgres://a:b@c/d' } };
+    expect(relaySchema('/').safeParse(faulty).success).toBe(false);
+  });
+
+  it('takes which device software is refused, and says what is wrong with it', () => {
+    const devices = {
+      minimumVersion: '1.2.0',
+      refused: ['0.9.1', 'acme/<2.0.0'],
+      updateUrl: 'https://vendor.dev/update',
+    };
+    expect(relaySchema('/').parse({ ...minimal, devices })).toMatchObject({ devices });
+    expect(faults({ ...minimal, devices: { minimumVersion: '1.2' } })).toEqual([
+      'devices.minimumVersion: must be a version of three numbers, such as 1.2.0.',
+    ]);
+    expect(faults({ ...minimal, devices: { refused: ['new'] } })).toEqual([
+      expect.stringMatching(/^devices\.refused\.0: must be a version or a range/),
+    ]);
+    expect(faults({ ...minimal, devices: { updateUrl: 'http://vendor.dev/' } })).toEqual([
+      expect.stringMatching(/^devices\.updateUrl: must be an https:\/\/ address/),
+    ]);
+  });
+
+  it('reads how long the states of a name last, with their units', () => {
+    const names = { renameGrace: '2d', quarantine: '3h', recoveryDelay: '4m', claimCode: '5s' };
+    expect(
+      relaySchema('/').parse({ ...minimal, names: { ...names, brands: ['waygate'] } }),
+    ).toEqual(
+      expect.objectContaining({
+        names: {
+          ...NAME_POLICY,
+          renameGraceMs: 172_800_000,
+          quarantineMs: 10_800_000,
+          recoveryDelayMs: 240_000,
+          claimTtlMs: 5_000,
+          brands: ['waygate'],
+        },
+      }),
+    );
+  });
+
+  it.each<[unknown, string]>([
+    ...['', '0s', '1', '1w', '-1s', '1.5h', '1 h', '1e3s', '3651d', '999999999d', '1h30m'].map(
+      (text): [unknown, string] => [
+        { ...minimal, names: { quarantine: text } },
+        'names.quarantine: must be a time',
+      ],
+    ),
+    [{ ...minimal, names: { quarantine: 90 } }, 'names.quarantine: Invalid input'],
+    [{ ...minimal, names: { brands: ['Vendor'] } }, 'names.brands.0: must be a word'],
     [{ ...minimal, zone: 'a b' }, 'zone: must be a domain name, such as vendor.dev.'],
     [{ ...minimal, zone: '192.0.2.1' }, 'zone: must be a domain name, such as vendor.dev.'],
     [

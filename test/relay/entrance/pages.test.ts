@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { acceptedForm } from '../../../relay/entrance/accept.ts';
+import { locationFields } from '../../../relay/entrance/location.ts';
 import { type Problem, problemPage } from '../../../relay/entrance/pages.ts';
+import { hostname as parsed } from '../protocol/hello-fixture.ts';
 
 const CHROME =
   'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8';
@@ -9,6 +11,7 @@ const SINCE_MS = Date.UTC(2026, 10, 21, 2, 40, 31);
 const STATUSES: Readonly<Record<Problem['kind'], number>> = {
   'no-such-name': 404,
   'no-such-workspace': 404,
+  moved: 308,
   'device-away': 503,
   'workspace-unreachable': 502,
   'workspace-timeout': 504,
@@ -23,6 +26,7 @@ const STATUSES: Readonly<Record<Problem['kind'], number>> = {
 };
 
 function problemOf(kind: Problem['kind']): Problem {
+  if (kind === 'moved') return { kind, hostname: parsed('code.bob.vendor.dev') };
   return kind === 'bad-request' ? { kind, status: 431, detail: 'too many fields' } : { kind };
 }
 
@@ -45,7 +49,8 @@ describe('every problem', () => {
         const { fields, text, body, ...rest } = page(problem, accept);
         expect(rest.status).toBe(status);
         expect(fields.get('content-length')).toBe(String(body.length));
-        expect(fields.get('cache-control')).toBe('no-store');
+        const kept = name === 'moved' ? 'max-age=60' : 'no-store';
+        expect(fields.get('cache-control')).toBe(kept);
         expect(fields.get('x-content-type-options')).toBe('nosniff');
         expect(fields.get('referrer-policy')).toBe('no-referrer');
         expect(fields.get('content-security-policy')).toBe(
@@ -174,6 +179,33 @@ describe('the form of a page', () => {
       fc.property(fc.string(), (accept) => {
         expect(['html', 'json', 'text']).toContain(acceptedForm(accept));
       }),
+    );
+  });
+});
+
+describe('a name that was changed', () => {
+  const problem = problemOf('moved');
+
+  it('sends a visitor to the same place: host, port, path and query', () => {
+    const location = (host: string, target: string) => locationFields(problem, { host, target });
+    const at = 'code.alice.vendor.dev';
+    expect(location(at, '/')).toEqual(['Location', 'https://code.bob.vendor.dev/']);
+    expect(location(`${at}:8443`, '/a?b=c&d=%2F')).toEqual([
+      'Location',
+      'https://code.bob.vendor.dev:8443/a?b=c&d=%2F',
+    ]);
+    // Two slashes are a path here, and no other host.
+    expect(location(at, '//evil.example/x')).toEqual([
+      'Location',
+      'https://code.bob.vendor.dev//evil.example/x',
+    ]);
+    expect(locationFields(problem, undefined)).toEqual([]);
+    expect(locationFields({ kind: 'internal' }, { host: at, target: '/' })).toEqual([]);
+  });
+
+  it('names both addresses', () => {
+    expect(page(problem).text).toContain(
+      'What was at code.alice.vendor.dev is at code.bob.vendor.dev now.',
     );
   });
 });

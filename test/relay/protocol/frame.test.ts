@@ -76,7 +76,7 @@ describe('frame', () => {
   const cases: readonly (readonly [string, Buffer, string])[] = [
     ['no frame', Buffer.alloc(0), 'a message without a frame'],
     ['type 0', changed(0, 0), 'unknown frame type 0'],
-    ['type 13', changed(0, 13), 'unknown frame type 13'],
+    ['type 14', changed(0, 14), 'unknown frame type 14'],
     ['type 255', changed(0, 255), 'unknown frame type 255'],
     ['a flag', changed(1, 1), 'unknown flags 1'],
     ['a length beyond the message', changed(3, 5), 'a frame longer than its message'],

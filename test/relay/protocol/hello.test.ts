@@ -35,7 +35,7 @@ describe('the whole hello', () => {
     const accepted = value(await judge(open.token, { exporter: ekm }));
     expect(accepted).toEqual(open.challenge);
     const proof = value(await admit(await signProof(accepted, facts, device), open));
-    expect(proof).toEqual<Proof>({ ...facts, deviceKey: device.publicKey, protocol: 1 });
+    expect(proof).toEqual<Proof>({ ...facts, deviceKey: device.publicKey, protocol: 2 });
   });
 
   test('a device behind a balancer accepts that the relay has no exporter', async () => {
@@ -84,7 +84,7 @@ describe('a challenge is refused', () => {
   test('U-12 when no version is common', async () => {
     const open = await challenge();
     const { relay: iss, issuedAtS: iat, nonce } = open.challenge;
-    const claims = { iss, iat, nonce, deviceNonce, versions: [2, 3], limits };
+    const claims = { iss, iat, nonce, deviceNonce, versions: [3, 4], limits };
     const token = await signToken('waygate-challenge+jwt', claims, vendor);
     expectFault(await judge(token), 'ERR_HELLO_VERSION');
   });
@@ -206,7 +206,7 @@ describe('a proof is refused', () => {
 
   test('U-12 when it takes a version that was not offered, or another time', async () => {
     const open = await challenge();
-    expectFault(await admit(await forge(open, { protocol: 2 }), open), 'ERR_HELLO_VERSION');
+    expectFault(await admit(await forge(open, { protocol: 3 }), open), 'ERR_HELLO_VERSION');
     const again = await challenge();
     const iat = again.challenge.issuedAtS + 1;
     expectFault(await admit(await forge(again, { iat }), again), 'ERR_HELLO_NONCE');

@@ -73,7 +73,7 @@ describe('PROTOCOL.md', () => {
   it('names the subprotocol and the version', () => {
     expect(TEXT).toContain(`the subprotocol \`${SUBPROTOCOL}\``);
     expect(TEXT).toContain(`The version of this document is ${PROTOCOL_VERSION}.`);
-    expect(PROTOCOL_VERSIONS).toEqual([PROTOCOL_VERSION]);
+    expect(PROTOCOL_VERSIONS).toEqual([1, PROTOCOL_VERSION]);
   });
 
   it('shows a frame as it is', () => {
