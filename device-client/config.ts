@@ -29,12 +29,24 @@ export interface DeviceConfig {
   };
   /** File of the device's private key: who the device is. Made on first use. */
   readonly key: string;
+  /** How the device gets its name at its first boot, when no person is there to claim one. */
+  readonly claim?: ClaimConfig | undefined;
   readonly ops: { readonly host: string; readonly port: number };
   readonly workspaces: readonly WorkspaceConfig[];
 }
 
+export interface ClaimConfig {
+  /** File with the code of an order. A code that was redeemed may stay in it. */
+  readonly codeFile: string;
+  /** What the maker wrote on the device, when the order asks for it. */
+  readonly serial?: string | undefined;
+}
+
 /** More are better served by a device of their own. */
 const WORKSPACES_MAX = 1_000;
+
+/** Of a serial number; the relay takes no longer one. */
+const SERIAL_CHARS_MAX = 64;
 
 /** The schema of device.yaml. Relative paths are meant from `folder`, where the file lies. */
 export function deviceSchema(folder: string): z.ZodType<DeviceConfig> {
@@ -50,6 +62,9 @@ export function deviceSchema(folder: string): z.ZodType<DeviceConfig> {
       address: z.string().refine(isAddress, { error: ADDRESS_WORDS }).optional(),
     }),
     key: path,
+    claim: z
+      .strictObject({ codeFile: path, serial: z.string().min(1).max(SERIAL_CHARS_MAX).optional() })
+      .optional(),
     ops: z
       .strictObject({
         host: z.string().refine(isAddress, { error: ADDRESS_WORDS }).default('127.0.0.1'),

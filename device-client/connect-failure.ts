@@ -9,19 +9,31 @@ export interface ConnectFault {
 }
 
 /** `where` names the relay, with its port and the address that it is to be reached at. */
-export function connectSentence(where: string, { code, message, status }: ConnectFault): string {
+export function connectSentence(where: string, fault: ConnectFault): string {
+  const { status } = fault;
   if (status !== undefined) return statusSentence(where, status);
+  return `${connectReason(where, fault)} The device tries again.`;
+}
+
+/** The same without what the device does about it. */
+export function connectReason(where: string, { code, message }: ConnectFault): string {
   const known = SENTENCES[code];
-  if (known !== undefined) return `${known(where)} The device tries again.`;
+  if (known !== undefined) return known(where);
+  if (CLOCK_FAULTS.test(code)) {
+    return (
+      `By the clock of this device the certificate of ${where} is not valid (${code}). Set the ` +
+      'clock; if it is right, the vendor has to renew the certificate.'
+    );
+  }
   if (CERTIFICATE_FAULTS.test(code)) {
     return (
       `The certificate that ${where} shows cannot be trusted (${code}). Somebody in between may ` +
       'answer in place of the relay, such as the login page of a network; or "ca" in device.yaml ' +
-      'is missing or not that of this vendor. The device tries again.'
+      'is missing or not that of this vendor.'
     );
   }
   const reason = message.trim().replace(/\.$/, '');
-  return `No connection to the relay at ${where}: ${reason}. The device tries again.`;
+  return `No connection to the relay at ${where}: ${reason}.`;
 }
 
 /** Waiting does not turn another web server into a relay; one that is overloaded may be in front of it. */
@@ -44,6 +56,9 @@ const SENTENCES: Readonly<Record<string, Sentence>> = {
   ECONNRESET: (where) => `${where} closed the connection before it was established.`,
   EPROTO: (where) => `What answers at ${where} speaks no TLS. Check the port in device.yaml.`,
 };
+
+/** Verdicts that are about the time. */
+const CLOCK_FAULTS = /^CERT_(NOT_YET_VALID|HAS_EXPIRED)$/;
 
 /** OpenSSL's verdicts on a certificate, and Node's on its names. */
 const CERTIFICATE_FAULTS = /CERT|SIGNATURE|ALTNAME|CHAIN/;

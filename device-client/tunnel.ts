@@ -22,6 +22,7 @@ import { parseWelcome, type Welcome } from '../relay/protocol/welcome.ts';
 import { CLOSE } from '../relay/protocol/wire.ts';
 import type { YoungBuffers } from '../relay/protocol/young-buffers.ts';
 import { type ConnectFault, connectSentence, isOtherServer } from './connect-failure.ts';
+import { pinned } from './pinned-lookup.ts';
 
 /** Which relay, and how to know it. */
 export interface RelayAddress {
@@ -45,6 +46,8 @@ export interface TunnelOptions {
   readonly youngBuffers: YoungBuffers;
   readonly accept: (stream: Stream, header: OpenHeader) => void;
   readonly drained: (ms: number) => void;
+  /** What the welcome said has changed; it comes once more with each news. */
+  readonly news: (welcome: Welcome) => void;
   /** An error thrown by whoever listens to a stream; that stream alone was reset. */
   readonly faulted: (error: unknown) => void;
   readonly ended: (end: SessionEnd) => void;
@@ -80,7 +83,12 @@ export async function dialTunnel(options: TunnelOptions): Promise<Tunnel> {
       throw new HelloError('ERR_HELLO_MALFORMED', 'The relay sent a welcome that cannot be read.');
     }
     const { accept, drained, faulted, ended } = options;
-    const session = new Session({ wire, accept, drained, faulted, ended });
+    const news = (payload: Buffer): void => {
+      const told = parseWelcome(payload);
+      if (told !== undefined) options.news(told);
+      else faulted(new HelloError('ERR_NEWS', 'The relay sent news that cannot be read.'));
+    };
+    const session = new Session({ wire, accept, drained, news, faulted, ended });
     wire.deliverTo(session);
     return { session, welcome, clockFault: clockFault && CLOCK_FAULTS[clockFault.code] };
   } catch (error) {
@@ -192,14 +200,3 @@ const HANDSHAKE_TIMEOUT = 'Opening handshake has timed out';
 
 /** `ws` passes TLS options on; its types name only some of them. */
 const HTTP1_ONLY = { ALPNProtocols: ['http/1.1'] };
-
-type Lookup = NonNullable<import('node:net').TcpSocketConnectOpts['lookup']>;
-
-/** A resolver that knows one answer. */
-function pinned(address: string): Lookup {
-  const family = address.includes(':') ? 6 : 4;
-  return (_hostname, options, callback) => {
-    if (options.all === true) callback(null, [{ address, family }]);
-    else callback(null, address, family);
-  };
-}

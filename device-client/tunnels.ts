@@ -8,14 +8,16 @@ import type { SigningKey } from '../relay/protocol/key.ts';
 import type { OpenHeader } from '../relay/protocol/open.ts';
 import type { Session, SessionEnd } from '../relay/protocol/session.ts';
 import type { Stream } from '../relay/protocol/stream.ts';
+import type { Welcome } from '../relay/protocol/welcome.ts';
 import { CLOSE } from '../relay/protocol/wire.ts';
 import type { YoungBuffers } from '../relay/protocol/young-buffers.ts';
-import { BackOff } from './back-off.ts';
+import { BACK_OFF, BackOff } from './back-off.ts';
 import { dialTunnel, type RelayAddress, type Tunnel } from './tunnel.ts';
 
 export interface TunnelsOptions {
   readonly relay: RelayAddress;
-  readonly deviceKey: SigningKey;
+  /** Asked for each attempt: it may be exchanged while the device runs. */
+  readonly deviceKey: () => SigningKey;
   readonly instance: string;
   readonly software: string;
   readonly log: Logger;
@@ -23,11 +25,17 @@ export interface TunnelsOptions {
   readonly accept: (stream: Stream, header: OpenHeader) => void;
   /** The first tunnel has come up, or the last one is gone; `why` is for a person. */
   readonly changed: (connected: boolean, why: string) => void;
+  /** What the relay says of this device's names: with each tunnel, and when it changes. */
+  readonly told: (welcome: Welcome) => void;
+  /** The relay does not know the key, or not any more. True: it is worth to ask again at once. */
+  readonly disowned: () => Promise<boolean>;
 }
 
 const SLOTS = [0, 1] as const;
 /** A drained tunnel may take its time to finish; the next one must be there before it is gone. */
 const DRAIN_JITTER_MS = 500;
+/** Software that is refused: only an update helps, which starts the device anew. */
+const REFUSED_SOFTWARE_RETRY_MS = 900_000;
 /** Running streams may finish when the device is stopped. */
 const STOP_TIMEOUT_MS = 10_000;
 
@@ -47,6 +55,10 @@ export class Tunnels {
    * again would only take the name back and forth; or the key was revoked, which is for ever.
    */
   #banned: string | undefined;
+  /** What was said last about a relay that does not take this device: said once, not at each attempt. */
+  #complaint: string | undefined;
+  /** When each slot last connected again at once. */
+  readonly #againAtMs: [number, number] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
 
   constructor(options: TunnelsOptions) {
     this.#options = options;
@@ -84,44 +96,52 @@ export class Tunnels {
     const backOff = new BackOff();
     const { signal } = this.#stopped;
     while (!signal.aborted && this.#banned === undefined) {
-      const outcome = await this.#hold(slot, backOff);
-      if (signal.aborted || outcome === 'fatal') return;
-      const waitMs = outcome === 'drained' ? Math.random() * DRAIN_JITTER_MS : backOff.next();
-      if (this.#banned !== undefined) break;
+      const waitMs = await this.#hold(slot, backOff);
+      if (signal.aborted || waitMs === undefined || this.#banned !== undefined) return;
       log.info({ slot, waitMs: Math.round(waitMs) }, 'tunnel: connecting again');
       await delay(waitMs, undefined, { signal }).catch(() => undefined);
     }
   }
 
-  /** One tunnel, from dialling to its end. */
-  async #hold(slot: 0 | 1, backOff: BackOff): Promise<'ended' | 'drained' | 'fatal'> {
+  /** One tunnel, from dialling to its end. Resolves with the wait before the next one, if there is one. */
+  async #hold(slot: 0 | 1, backOff: BackOff): Promise<number | undefined> {
     const { log } = this.#options;
     const over = Promise.withResolvers<Outcome>();
+    const key = this.#options.deviceKey();
     let upAtMs: number;
     try {
-      const tunnel = await this.#dial(slot, over.resolve);
+      const tunnel = await this.#dial(slot, key, over.resolve);
       upAtMs = performance.now();
+      this.#complaint = undefined;
       this.#options.changed(true, '');
       this.#begun();
       if (tunnel.clockFault !== undefined)
         log.warn({ slot }, `${tunnel.clockFault} ${CLOCK_WORDS}`);
       log.info({ slot, epoch: tunnel.welcome.epoch, names: tunnel.welcome.names }, 'tunnel: up');
+      this.#options.told(tunnel.welcome);
     } catch (error) {
-      return this.#refused(slot, error);
+      return this.#refused(slot, error, { key, backOff });
     }
     const outcome = await over.promise;
     // Counted from here: the time that a dial into the void takes is no success.
     backOff.lived(performance.now() - upAtMs);
     if (outcome.kind === 'drained') {
       log.info({ slot }, 'tunnel: the relay is about to stop, connecting elsewhere');
-      return 'drained';
+      return Math.random() * DRAIN_JITTER_MS;
+    }
+    if (outcome.end.code === CLOSE.revoked && (await this.#isOtherwiseKnown(key))) {
+      return this.#again(slot, backOff);
     }
     this.#ended(slot, outcome.end);
-    return 'ended';
+    return backOff.next();
   }
 
-  async #dial(slot: 0 | 1, over: (outcome: Outcome) => void): Promise<Tunnel> {
-    const { relay, deviceKey, instance, software, youngBuffers, accept } = this.#options;
+  async #dial(
+    slot: 0 | 1,
+    deviceKey: SigningKey,
+    over: (outcome: Outcome) => void,
+  ): Promise<Tunnel> {
+    const { relay, instance, software, youngBuffers, accept, told } = this.#options;
     const tunnel: Tunnel = await dialTunnel({
       relay,
       deviceKey,
@@ -130,6 +150,7 @@ export class Tunnels {
       software,
       youngBuffers,
       accept,
+      news: told,
       drained: () => over({ kind: 'drained' }),
       faulted: (error) => this.#options.log.error({ err: error }, 'a stream failed'),
       ended: (end) => {
@@ -153,21 +174,50 @@ export class Tunnels {
     this.#first.resolve();
   }
 
-  #refused(slot: 0 | 1, error: unknown): 'ended' | 'fatal' {
+  /** Resolves as `#hold` does. */
+  async #refused(
+    slot: 0 | 1,
+    error: unknown,
+    { key, backOff }: { readonly key: SigningKey; readonly backOff: BackOff },
+  ): Promise<number | undefined> {
     if (!(error instanceof HelloError)) throw error;
     const { code, message } = error;
     if (code === 'ERR_HELLO_SUPERSEDED') {
       this.#ban(slot, message);
-      return 'ended';
+      return undefined;
     }
-    this.#options.log.warn({ slot, code }, message);
+    if (code === 'ERR_HELLO_UNKNOWN_DEVICE' && (await this.#isOtherwiseKnown(key))) {
+      return this.#again(slot, backOff);
+    }
     if (!this.#started && isVerdict(code)) {
+      this.#options.log.warn({ slot, code }, message);
       this.#first.reject(error);
-      return 'fatal';
+      return undefined;
     }
+    this.#complain(slot, code, message);
     if (this.#sessions.size === 0) this.#options.changed(false, message);
     this.#begun();
-    return 'ended';
+    if (code !== 'ERR_HELLO_SOFTWARE') return backOff.next();
+    return REFUSED_SOFTWARE_RETRY_MS * (1 + Math.random());
+  }
+
+  #complain(slot: 0 | 1, code: string, message: string): void {
+    const known = PATIENT.has(code) && this.#complaint === message;
+    this.#complaint = message;
+    this.#options.log[known ? 'debug' : 'warn']({ slot, code }, message);
+  }
+
+  /** The relay does not know the key: whether it knows this device by now, by another one perhaps. */
+  async #isOtherwiseKnown(key: SigningKey): Promise<boolean> {
+    return this.#options.deviceKey() !== key || (await this.#options.disowned());
+  }
+
+  /** At once, unless that has led nowhere a moment ago. */
+  #again(slot: 0 | 1, backOff: BackOff): number {
+    const nowMs = performance.now();
+    const lately = nowMs - this.#againAtMs[slot] < BACK_OFF.stableMs;
+    this.#againAtMs[slot] = nowMs;
+    return lately ? backOff.next() : 0;
   }
 
   #ended(slot: 0 | 1, end: SessionEnd): void {
@@ -197,8 +247,16 @@ const BANS: Readonly<Record<number, string>> = {
     'key: move the key file away, start the device again, and have the key that it shows enrolled.',
 };
 
+/** What somebody else changes while this device runs: its owner claims a name, or updates it. */
+const PATIENT: ReadonlySet<string> = new Set(['ERR_HELLO_UNKNOWN_DEVICE', 'ERR_HELLO_SOFTWARE']);
+
+const TEMPORARY: ReadonlySet<string> = new Set([
+  'ERR_HELLO_TIMEOUT',
+  'ERR_HELLO_EXPIRED',
+  'ERR_HELLO_CLOSED',
+]);
+
 /** The relay has judged, or was judged: waiting alone will not change it. */
 function isVerdict(code: string): boolean {
-  const temporary = ['ERR_HELLO_TIMEOUT', 'ERR_HELLO_EXPIRED', 'ERR_HELLO_CLOSED'];
-  return code.startsWith('ERR_HELLO_') && !temporary.includes(code);
+  return code.startsWith('ERR_HELLO_') && !TEMPORARY.has(code) && !PATIENT.has(code);
 }

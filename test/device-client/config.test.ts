@@ -40,6 +40,16 @@ describe('device.yaml', () => {
     expect(faults({ ...minimal, relay: { url, vendorKey } })).toEqual([`relay.url: ${fault}`]);
   });
 
+  it('takes the file of an order code, and a serial number', () => {
+    const claim = { codeFile: 'order.code', serial: 'SN-7' };
+    expect(deviceSchema('/etc/waygate').parse({ ...minimal, claim }).claim).toEqual({
+      codeFile: '/etc/waygate/order.code',
+      serial: 'SN-7',
+    });
+    const wrong = [{}, { codeFile: '' }, { codeFile: 'x', serial: 'x'.repeat(65) }, { code: 'x' }];
+    for (const each of wrong) expect(faults({ ...minimal, claim: each })).not.toEqual([]);
+  });
+
   it("refuses a device's key in place of the vendor's, and says where to find that", () => {
     const { text } = generateKey('device').publicKey;
     const [fault] = faults({ ...minimal, relay: { ...minimal.relay, vendorKey: text } });
