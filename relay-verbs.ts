@@ -1,9 +1,9 @@
-// The relay's verbs: what the vendor asks of a relay's state, whether the relay runs or not. Data goes
-// to stdout; a running relay sees a change within a second.
-import { userInfo } from 'node:os';
+// The relay's verbs that change something, and the vendor's key. Data goes to stdout; a running relay
+// sees a change at once.
 import { readConfig } from './config-file.ts';
-import { deviceNameFault, parseDeviceName } from './dns/name.ts';
-import { openLog } from './log.ts';
+import type { DeviceName } from './dns/name.ts';
+import { nameOf, optionalNameOf } from './name-argument.ts';
+import { print, printJson } from './printing.ts';
 import { relayFiles, relaySchema } from './relay/config.ts';
 import {
   loadOrCreateKey,
@@ -11,7 +11,14 @@ import {
   parsePublicKey,
   publicKeyFault,
 } from './relay/protocol/key.ts';
-import { openRegistry, type Registry } from './relay/registry/registry.ts';
+import { actorText } from './relay/registry/actor.ts';
+import { order as orderDeed } from './relay/registry/deeds/order.ts';
+import { parseOwnDomain } from './relay/registry/deeds/own-domain.ts';
+import { release as releaseDeed } from './relay/registry/deeds/release.ts';
+import { rename as renameDeed } from './relay/registry/deeds/rename.ts';
+import { revoke as revokeDeed } from './relay/registry/deeds/revoke.ts';
+import type { Registry } from './relay/registry/registry.ts';
+import { withRegistry } from './relay-registry.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface EnrollRequest {
@@ -23,74 +30,124 @@ export interface EnrollRequest {
 
 /** Gives a name to a device; the same again changes nothing. */
 export async function enroll(config: string, request: EnrollRequest, json: boolean): Promise<void> {
-  const name = parseDeviceName(request.name);
-  if (name === undefined) {
-    throw new UsageError(`--name: "${request.name}" ${deviceNameFault(request.name)}.`);
-  }
+  const name = nameOf('--name', request.name);
   const deviceKey = deviceKeyOf('--device-key', request.deviceKey);
   const replacing =
     request.replacing === undefined ? undefined : deviceKeyOf('--replacing', request.replacing);
-  const actor = `cli:${userInfo().username}`;
-  const outcome = await withRegistry(config, (registry) => {
-    const enrolment = { name, deviceKey, actor };
+  const outcome = await withRegistry(config, ({ registry, by }) => {
+    const enrolment = { name, deviceKey, actor: actorText(by) };
     return registry.enroll(
       replacing === undefined ? enrolment : { ...enrolment, replacing: replacing.thumbprint },
     );
   });
-  const said = { name, deviceKey: deviceKey.text, outcome };
-  print(json ? JSON.stringify(said) : `${name}: ${outcome}`);
+  if (json) await printJson({ name, deviceKey: deviceKey.text, outcome });
+  else await print(`${name}: ${outcome}`);
 }
 
-/** One line per name, or a JSON array. */
-export async function listNames(config: string, json: boolean): Promise<void> {
-  const names = await withRegistry(config, (registry) =>
-    Promise.all(
-      [...registry.snapshot.names()].toSorted().map(async (name) => {
-        const device = registry.snapshot.deviceOf(name);
-        const seenMs = device && (await registry.lastSeenMs(device.thumbprint));
-        return {
-          name,
-          deviceKey: device?.publicKey ?? '',
-          revoked: device?.revoked ?? false,
-          lastSeen: seenMs === undefined ? null : new Date(seenMs).toISOString(),
-        };
-      }),
-    ),
-  );
-  if (json) return print(JSON.stringify(names));
-  for (const { name, deviceKey, revoked, lastSeen } of names) {
-    const state = revoked ? 'revoked' : (lastSeen ?? 'never seen');
-    print(`${name.padEnd(32)}  ${deviceKey}  ${state}`);
+export interface OrderRequest {
+  readonly name: string;
+  /** An own domain that the name gets with it. */
+  readonly domain?: string;
+  readonly serial?: string;
+  readonly expiresDays?: number;
+  readonly allowLookalike?: boolean;
+}
+
+/** Reserves a name for a device that does not exist yet; prints the code that binds it, once. */
+export async function order(config: string, request: OrderRequest, json: boolean): Promise<void> {
+  const name = nameOf('--name', request.name);
+  const { domain: text, serial, expiresDays, allowLookalike = false } = request;
+  if (serial !== undefined && !/^[\x21-\x7e]{1,64}$/.test(serial)) {
+    throw new UsageError('--serial must have 1 to 64 visible ASCII characters.');
   }
+  const { zone } = readConfig(config, relaySchema);
+  const domain = text === undefined ? undefined : parseOwnDomain(text, zone);
+  if (text !== undefined && domain === undefined) {
+    throw new UsageError(`--domain must be a domain outside ${zone}, such as app.example.org.`);
+  }
+  const policy = expiresDays === undefined ? {} : { orderTtlMs: expiresDays * DAY_MS };
+  const receipt = await withRegistry(
+    config,
+    ({ registry, by }) =>
+      registry.perform(
+        orderDeed({
+          ...{ name, actor: actorText(by), allowLookalike },
+          ...(domain === undefined ? {} : { domain }),
+          ...(serial === undefined ? {} : { serial }),
+        }),
+      ),
+    policy,
+  );
+  const { id, code, expiresAtMs } = receipt;
+  const expiresAt = new Date(expiresAtMs).toISOString();
+  if (json) return printJson({ id, name, code, domain, serial, expiresAt });
+  await print(code);
+  process.stderr.write(
+    `${name}: ordered until ${expiresAt}. The code is shown this once. Write it into a file of the ` +
+      'device, and name that in device.yaml: claim: { codeFile: PATH }\n',
+  );
+}
+
+/** Takes a name from its device; nobody gets it before its quarantine is over. */
+export async function release(config: string, name: DeviceName, json: boolean): Promise<void> {
+  await withRegistry(config, ({ registry, by }) => registry.perform(releaseDeed({ name, by })));
+  if (json) await printJson({ name, outcome: 'released' });
+  else await print(`${name}: released`);
+}
+
+export async function rename(
+  config: string,
+  { name, to }: { readonly name: DeviceName; readonly to: DeviceName },
+  json: boolean,
+): Promise<void> {
+  const { formerUntilMs } = await withRegistry(config, ({ registry, by }) =>
+    registry.perform(renameDeed({ name, to, by })),
+  );
+  const formerUntil = new Date(formerUntilMs).toISOString();
+  if (json) await printJson({ name: to, former: name, formerUntil });
+  else await print(`${to}: the name now; ${name} leads to it until ${formerUntil}`);
+}
+
+export interface RevokeRequest {
+  readonly name?: string;
+  readonly deviceKey?: string;
+}
+
+/** Bars a device for ever, named by its key or by a name that it has. */
+export async function revoke(config: string, request: RevokeRequest, json: boolean): Promise<void> {
+  const name = optionalNameOf('--name', request.name);
+  const { deviceKey } = request;
+  if ((name === undefined) === (deviceKey === undefined)) {
+    throw new UsageError('Say which device: either --name NAME or --device-key KEY.');
+  }
+  const given = deviceKey === undefined ? undefined : deviceKeyOf('--device-key', deviceKey);
+  const thumbprint = await withRegistry(config, async ({ registry, by }) => {
+    const found = given?.thumbprint ?? holderOf(registry, name);
+    await registry.perform(revokeDeed({ thumbprint: found, actor: actorText(by) }));
+    return found;
+  });
+  if (json) await printJson({ thumbprint, outcome: 'revoked' });
+  else await print(`${thumbprint}: revoked, for ever`);
 }
 
 /** The vendor's public key, which devices pin. */
 export async function printVendorKey(config: string, json: boolean): Promise<void> {
   const { vendorKey } = relayFiles(readConfig(config, relaySchema));
   const { publicKey } = await loadOrCreateKey(vendorKey, 'vendor');
-  print(json ? JSON.stringify({ vendorKey: publicKey.text }) : publicKey.text);
+  if (json) await printJson({ vendorKey: publicKey.text });
+  else await print(publicKey.text);
+}
+
+const DAY_MS = 86_400_000;
+
+function holderOf(registry: Registry, name: DeviceName | undefined): string {
+  const device = name === undefined ? undefined : registry.snapshot.deviceOf(name);
+  if (device !== undefined) return device.thumbprint;
+  throw new UsageError(`--name: no device has the name ${name}. See: waygate relay names.`);
 }
 
 function deviceKeyOf(option: string, text: string): PublicKey {
   const key = parsePublicKey(text, 'device');
   if (key !== undefined) return key;
   throw new UsageError(`${option}: ${publicKeyFault(text, 'device')}`);
-}
-
-async function withRegistry<Value>(
-  configFile: string,
-  work: (registry: Registry) => Promise<Value>,
-): Promise<Value> {
-  const { registry: file } = relayFiles(readConfig(configFile, relaySchema));
-  const { log } = await openLog('relay', 'warn');
-  const registry = await openRegistry({ file, log });
-  try {
-    return await work(registry);
-  } finally {
-    await registry.close();
-  }
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
 }

@@ -1,18 +1,13 @@
 // The files of a whole vendor and one device, in one directory: configurations that a person can look
 // at, keys, and the local CA. What is there already is kept, so that the next start is the same
-// vendor and the same device; only the two configurations are written anew.
-import assert from 'node:assert/strict';
+// vendor and the same device; only the configurations are written anew.
 import { join } from 'node:path';
 import { caFile, openAuthority } from './certs/authority.ts';
 import { openStore } from './certs/store.ts';
-import { type Hostname, parseDeviceName } from './dns/name.ts';
-import { openLog } from './log.ts';
+import type { DeviceName, Hostname } from './dns/name.ts';
 import { relayFiles } from './relay/config.ts';
-import { loadOrCreateKey, type PublicKey } from './relay/protocol/key.ts';
-import { openRegistry } from './relay/registry/registry.ts';
-
-/** The name of the one device. */
-export const DEVICE = 'demo';
+import { loadOrCreateKey } from './relay/protocol/key.ts';
+import { CODE_FILE, prepareName } from './try-name.ts';
 
 export interface TryWorkspace {
   readonly name: string;
@@ -26,6 +21,7 @@ export interface TryPlan {
   readonly zone: Hostname;
   readonly address: string;
   readonly port: number;
+  readonly dnsPort: number;
   readonly workspaces: readonly TryWorkspace[];
 }
 
@@ -35,8 +31,11 @@ export interface ProgramFiles {
 }
 
 export interface TryFiles {
+  /** What the device is called. */
+  readonly name: DeviceName;
   readonly relay: ProgramFiles;
   readonly device: ProgramFiles;
+  readonly dns: ProgramFiles;
   /** The CA's certificate, for `curl --cacert`. */
   readonly ca: string;
   readonly caPem: string;
@@ -49,32 +48,21 @@ export async function writeTryFiles(plan: TryPlan): Promise<TryFiles> {
   const { caPem } = await openAuthority(certificates, zone);
   const vendor = await loadOrCreateKey(state.vendorKey, 'vendor');
   const device = await loadOrCreateKey(join(directory, 'device.key'), 'device');
-  await enrollDevice(state.registry, device.publicKey);
   const ca = caFile(certificates, zone);
   const configs = await openStore(directory);
+  const registry = state.registry;
+  const name = await prepareName({ registry, zone, deviceKey: device.publicKey, store: configs });
   await configs.write('relay.yaml', relayYaml(plan));
   await configs.write('device.yaml', deviceYaml(plan, vendor.publicKey.text, ca));
+  await configs.write('dns.yaml', dnsYaml(plan));
   return {
+    name,
     relay: programFiles(directory, 'relay'),
     device: programFiles(directory, 'device'),
+    dns: programFiles(directory, 'dns'),
     ca,
     caPem,
   };
-}
-
-/** Gives the name to the device, also when it belonged to a key that was thrown away since. */
-async function enrollDevice(file: string, deviceKey: PublicKey): Promise<void> {
-  const name = parseDeviceName(DEVICE);
-  assert(name !== undefined);
-  const { log } = await openLog('try', 'warn');
-  const registry = await openRegistry({ file, log });
-  try {
-    const holder = registry.snapshot.deviceOf(name)?.thumbprint;
-    const enrolment = { name, deviceKey, actor: 'try' };
-    await registry.enroll(holder === undefined ? enrolment : { ...enrolment, replacing: holder });
-  } finally {
-    await registry.close();
-  }
 }
 
 function programFiles(directory: string, program: string): ProgramFiles {
@@ -98,6 +86,26 @@ ops:
   port: 0
 # How long running streams may finish when the relay stops.
 drainSeconds: 1
+portal:
+  # Sign-in links are shown by "waygate try" instead of being sent.
+  mail: { print: true }
+`;
+}
+
+function dnsYaml({ zone, address, dnsPort }: TryPlan): string {
+  return `${HEAD}
+zone: ${text(zone)}
+listen:
+  - host: ${text(address)}
+    port: ${dnsPort}
+# Where the relay keeps the names.
+state: relay
+nameServers:
+  - host: ${text(`ns1.${zone}`)}
+    addresses: [${text(address)}]
+ops:
+  host: 127.0.0.1
+  port: 0
 `;
 }
 
@@ -118,6 +126,8 @@ relay:
   # No resolver knows a vendor that exists on this machine alone.
   address: ${text(address)}
 key: device.key
+# Redeemed at the first boot.
+claim: { codeFile: ${CODE_FILE} }
 ops:
   host: 127.0.0.1
   port: 0

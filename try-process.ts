@@ -9,7 +9,7 @@ import { TryError } from './try-error.ts';
 import { lastErrors, logBytes, parseProgramMessage, turnLog } from './try-log.ts';
 
 export interface ProcessPlan {
-  readonly name: 'relay' | 'device';
+  readonly name: 'relay' | 'device' | 'dns';
   readonly configFile: string;
   readonly logFile: string;
   readonly restarts: boolean;

@@ -2,18 +2,17 @@
 // says on stdout what is ready, and on stderr everything else. A relay that dies is started again, as
 // systemd would do; a device that dies stays away, like a box at home that was unplugged.
 // When this process ends, however it ends, the programs end too (stop-request.ts, `disconnect`).
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startSample } from './device-client/sample.ts';
 import type { Hostname } from './dns/name.ts';
-import { failureSentence } from './failure.ts';
 import { stopRequest } from './stop-request.ts';
 import { TryError } from './try-error.ts';
-import { DEVICE, type TryFiles, type TryWorkspace, writeTryFiles } from './try-files.ts';
+import { type TryFiles, type TryWorkspace, writeTryFiles } from './try-files.ts';
 import { lockDirectory } from './try-lock.ts';
+import { freeDnsPort, freePort } from './try-port.ts';
 import { type Entrance, type Finding, probe } from './try-probe.ts';
 import { TryProcess } from './try-process.ts';
+import { SignInWatch } from './try-sign-in.ts';
 
 export interface TryOptions {
   /** None: the sample workspace `hello`. */
@@ -21,6 +20,8 @@ export interface TryOptions {
   readonly zone: Hostname;
   /** 0: any free one. */
   readonly port: number;
+  /** Of the name server; 0: any free one. */
+  readonly dnsPort: number;
   /** Absolute. */
   readonly directory: string;
   /** One JSON line on stdout instead of readable ones. */
@@ -59,9 +60,12 @@ async function serve(
   const { directory, zone } = options;
   const lock = await lockDirectory(directory);
   open.defer(() => lock.release());
-  const port = await freePort(options.port);
+  const port = await freePort({ address: ADDRESS, port: options.port, option: '--port' });
+  const dnsPort = await freeDnsPort({
+    ...{ address: ADDRESS, port: options.dnsPort, option: '--dns-port' },
+  });
   const workspaces = await publishedWorkspaces(options, open);
-  const plan = { directory, zone, address: ADDRESS, port, workspaces };
+  const plan = { directory, zone, address: ADDRESS, port, dnsPort, workspaces };
   const files = await writeTryFiles(plan);
   say(`files: keys, configurations and logs are in ${directory}`);
 
@@ -71,46 +75,58 @@ async function serve(
   say(`relay: process ${relay.pid}, https on ${ADDRESS}:${port}`);
   const device = new TryProcess({ ...files.device, name: 'device', restarts: false, say });
   processes.add(open.use(device));
-  await device.start();
+  const dns = new TryProcess({ ...files.dns, name: 'dns', restarts: true, say });
+  processes.add(open.use(dns));
+  await Promise.all([device.start(), dns.start()]);
   say(`device: process ${device.pid}, tunnel is up`);
+  say(`dns: process ${dns.pid}, on ${ADDRESS}:${dnsPort}`);
 
   const entrance = { address: ADDRESS, port, ca: files.caPem };
   await Promise.all(
     workspaces.map(async (workspace) => {
-      const finding = await reach(`${workspace.name}.${DEVICE}.${zone}`, entrance, files);
+      const finding = await reach(`${workspace.name}.${files.name}.${zone}`, entrance, files);
       say(findingLine(workspace, finding));
     }),
   );
-  const urls = workspaces.map(({ name }) => [name, workspaceUrl(name, zone, port)] as const);
-  announce(options, files, { relay, device, port, urls });
-  throw await relay.hopeless;
+  const deviceHost = `${files.name}.${zone}:${port}`;
+  const urls = workspaces.map(({ name }) => [name, `https://${name}.${deviceHost}/`] as const);
+  open.use(new SignInWatch(files.relay.logFile, (link) => showSignInLink(options.json, link)));
+  announce(options, files, { relay, device, dns, port, dnsPort, urls });
+  throw await Promise.race([relay.hopeless, dns.hopeless]);
 }
 
 interface Ready {
   readonly relay: TryProcess;
   readonly device: TryProcess;
+  readonly dns: TryProcess;
   readonly port: number;
+  readonly dnsPort: number;
   readonly urls: readonly (readonly [name: string, url: string])[];
 }
 
-function announce({ json, zone }: TryOptions, { ca }: TryFiles, ready: Ready): void {
-  const { relay, device, port, urls } = ready;
+function announce({ json, zone }: TryOptions, { ca, name }: TryFiles, ready: Ready): void {
+  const { relay, device, dns, port, dnsPort, urls } = ready;
   if (json) {
     const line = {
       event: 'ready',
       ca,
       zone,
+      portal: portalUrl(zone, port),
       workspaces: Object.fromEntries(urls),
       relay: { address: ADDRESS, port, pid: relay.pid, metrics: relay.metrics },
       device: { pid: device.pid, metrics: device.metrics },
+      dns: { address: ADDRESS, port: dnsPort, pid: dns.pid, metrics: dns.metrics },
     };
     process.stdout.write(`${JSON.stringify(line)}\n`);
     return;
   }
   for (const [, url] of urls) process.stdout.write(`ready ${url}\n`);
   process.stdout.write(`ca ${ca}\n`);
+  process.stdout.write(`portal ${portalUrl(zone, port)}\n`);
+  process.stdout.write(`dns ${ADDRESS}:${dnsPort}\n`);
   const first = urls[0]?.[1] ?? '';
   say(`\nOpen it: curl --cacert ${ca} ${first}`);
+  say(`Ask for it: dig @${ADDRESS} -p ${dnsPort} ${name}.${zone}`);
   if (zone === 'localhost' || zone.endsWith('.localhost')) {
     say('Browsers find *.localhost by themselves; they ask once whether to trust this CA.');
   } else {
@@ -119,8 +135,14 @@ function announce({ json, zone }: TryOptions, { ca }: TryFiles, ready: Ready): v
   say('Ctrl-C stops everything.');
 }
 
-function workspaceUrl(name: string, zone: Hostname, port: number): string {
-  return new URL(`https://${name}.${DEVICE}.${zone}:${port}/`).href;
+/** Where the device's owner signs in. */
+function portalUrl(zone: Hostname, port: number): string {
+  return new URL(`https://my.${zone}:${port}/`).href;
+}
+
+function showSignInLink(json: boolean, link: string): void {
+  const line = json ? JSON.stringify({ event: 'sign-in', url: link }) : `sign-in ${link}`;
+  process.stdout.write(`${line}\n`);
 }
 
 /** The workspaces that were asked for, or the sample, which lives in this process. */
@@ -132,23 +154,6 @@ async function publishedWorkspaces(
   const sample = await startSample();
   open.defer(() => sample.stop());
   return [{ name: 'hello', target: sample.url }];
-}
-
-/** The port itself, or a free one for 0. Rejects at once when it is taken. */
-async function freePort(wanted: number): Promise<number> {
-  const server = createServer();
-  server.listen(wanted, ADDRESS);
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    throw new TryError(`${failureSentence(error)} (--port N; --port 0 takes any free one)`, {
-      cause: error,
-    });
-  }
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : wanted;
 }
 
 /** Looks at the workspace until the way to it is there. */

@@ -1,5 +1,5 @@
 // What deploy/ promises: the example configurations are valid, the units load and are tight, and what
-// the images copy is enough to run both programs. The images themselves are not built here: that
+// the images copy is enough to run the programs. The images themselves are not built here: that
 // takes a container engine and the network.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,10 +18,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from '../config-file.ts';
 import { deviceSchema } from '../device-client/config.ts';
+import { dnsSchema } from '../dns/config.ts';
+import { DNS_STOP_TIMEOUT_MS } from '../dns-program.ts';
 import { relaySchema } from '../relay/config.ts';
 import { requires } from './world/requires.ts';
 
-const PROGRAMS = ['relay', 'device'] as const;
+const PROGRAMS = ['relay', 'device', 'dns'] as const;
 type Program = (typeof PROGRAMS)[number];
 
 let folder = '';
@@ -41,6 +43,17 @@ describe('example configurations', () => {
     expect(readConfig('deploy/relay.yaml', relaySchema).zone).toBe('vendor.example');
   });
 
+  it('dns.yaml is valid as it is, also with all that is commented out, and of the same zone', () => {
+    const text = readFileSync('deploy/dns.yaml', 'utf8');
+    expect(readConfig('deploy/dns.yaml', dnsSchema).apex.zone).toBe('vendor.example');
+    const file = join(folder, 'dns-example.yaml');
+    writeFileSync(file, text.replace(/^# (?=[a-zA-Z]+:| )/gm, '').replace(/^registry.*$/m, ''));
+    const { apex, transfers } = readConfig(file, dnsSchema);
+    expect([apex.caa.length, transfers.tsigKeys.length, transfers.secondaries.length]).toEqual([
+      2, 1, 1,
+    ]);
+  });
+
   it("device.yaml is valid once the vendor's key is in it, and says so until then", () => {
     expect(() => readConfig('deploy/device.yaml', deviceSchema)).toThrow(
       /device\.yaml:\d+:\d+.*vendorKey.*waygate relay key --config/s,
@@ -50,6 +63,11 @@ describe('example configurations', () => {
     writeFileSync(file, text.replace(/waygate-vendor:\S+/, `waygate-vendor:${ANY_KEY}`));
     const names = readConfig(file, deviceSchema).workspaces.map(({ name }) => name);
     expect(names).toEqual(['code', 'notes']);
+  });
+
+  it('the unit of the name server waits longer for a stop than it may take', () => {
+    const stop = Number(/^TimeoutStopSec=(\d+)$/m.exec(unit('dns'))?.[1]);
+    expect(stop * 1_000).toBeGreaterThan(DNS_STOP_TIMEOUT_MS);
   });
 
   it('the unit of the relay waits longer for a stop than the relay drains', () => {
@@ -100,7 +118,7 @@ describe('images', () => {
     expect(copied(program).length).toBeGreaterThan(5);
   });
 
-  it('what they copy is enough for a relay and a device that find each other', async () => {
+  it('what they copy is enough for a relay, a device and a name server that find each other', async () => {
     const relayTree = unpack('relay');
     const deviceTree = unpack('device');
     const relayYaml = config('relay.yaml', {
@@ -128,6 +146,15 @@ describe('images', () => {
     const enrolment = ['--name', 'alice', '--device-key', deviceKey];
     command(relayTree, ['relay', 'enroll', '--config', relayYaml, ...enrolment]);
     const device = await start(deviceTree, 'device', deviceYaml);
+    const dnsYaml = config('dns.yaml', {
+      zone: 'vendor.example',
+      listen: [{ host: '127.0.0.1', port: 0 }],
+      state: join(folder, 'state'),
+      nameServers: [{ host: 'ns.elsewhere.example' }],
+      ops: { host: '127.0.0.1', port: 0 },
+    });
+    const dns = await start(unpack('dns'), 'dns', dnsYaml);
+    expect(await stop(dns)).toBe(0);
     expect(await stop(device)).toBe(0);
     expect(await stop(relay)).toBe(0);
   }, 30_000);

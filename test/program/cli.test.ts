@@ -167,10 +167,14 @@ describe('the verbs of a relay and a device', () => {
       outcome: 'replaced',
     });
     await enroll('bob-at-home', alice);
+    const held = {
+      ...{ state: 'held', owner: null, revoked: false, successor: null, until: null },
+      ...{ software: null, lastSeen: null },
+    };
     const { stdout } = await waygate('relay', 'names', '--config', relayYaml, '--json');
     expect(JSON.parse(stdout)).toEqual([
-      { name: 'alice', deviceKey: other, revoked: false, lastSeen: null },
-      { name: 'bob-at-home', deviceKey: alice, revoked: false, lastSeen: null },
+      { name: 'alice', deviceKey: other, ...held },
+      { name: 'bob-at-home', deviceKey: alice, ...held },
     ]);
     const readable = await waygate('relay', 'names', '--config', relayYaml);
     expect(readable.stdout.split('\n')[0]).toMatch(

@@ -1,0 +1,142 @@
+// What the vendor looks up in his registry: names, owners, history. A list of any length is read page
+// by page and goes out as it comes.
+
+import { type DeviceName, parseDeviceName } from './dns/name.ts';
+import { print, printJsonList } from './printing.ts';
+import type { RegistryWork } from './relay/registry/database.ts';
+import {
+  type ListedDeed,
+  type ListedName,
+  type ListedOwner,
+  PAGE_LIMITS,
+  listHistory as readHistory,
+  listNames as readNames,
+  listOwners as readOwners,
+} from './relay/registry/listings.ts';
+import type { Registry } from './relay/registry/registry.ts';
+import { withRegistry } from './relay-registry.ts';
+
+export interface ListFlags {
+  readonly name?: DeviceName | undefined;
+  /** At most so many; all without it. */
+  readonly limit?: number | undefined;
+  readonly json: boolean;
+}
+
+export function listNames(configFile: string, flags: ListFlags): Promise<void> {
+  const { name } = flags;
+  return withRegistry(configFile, async ({ registry }) => {
+    const page = (last: ListedName | undefined, limit: number) =>
+      readNames({
+        limit,
+        ...(name === undefined ? {} : { name }),
+        ...(last === undefined ? {} : { after: last.name }),
+      });
+    const rows = pages(registry, page, flags.limit);
+    if (flags.json) return printJsonList(mapped(rows, (row) => nameJson(row, registry)));
+    for await (const row of rows) await print(nameLine(row, registry));
+  });
+}
+
+export function listOwners(configFile: string, flags: Omit<ListFlags, 'name'>): Promise<void> {
+  return withRegistry(configFile, async ({ registry }) => {
+    const page = (last: ListedOwner | undefined, limit: number) =>
+      readOwners({ limit, ...(last === undefined ? {} : { after: last.id }) });
+    const rows = pages(registry, page, flags.limit);
+    if (flags.json) {
+      return printJsonList(
+        mapped(rows, ({ id, email, createdAtMs, names }) => ({
+          ...{ id, email: email ?? null, names },
+          created: time(createdAtMs),
+        })),
+      );
+    }
+    for await (const { id, email, names } of rows) {
+      await print(`${id.padEnd(16)}  ${(email ?? 'no address').padEnd(40)}  ${names} names`);
+    }
+  });
+}
+
+export function listHistory(configFile: string, flags: ListFlags): Promise<void> {
+  const { name } = flags;
+  return withRegistry(configFile, async ({ registry }) => {
+    const page = (last: ListedDeed | undefined, limit: number) =>
+      readHistory({
+        limit,
+        ...(name === undefined ? {} : { name }),
+        ...(last === undefined ? {} : { before: last.id }),
+      });
+    const rows = pages(registry, page, flags.limit);
+    if (flags.json) {
+      return printJsonList(
+        mapped(rows, ({ id, atMs, actor, what, name: about, thumbprint, detail }) => ({
+          ...{ id, at: time(atMs), what, name: about ?? null, actor },
+          ...{ thumbprint: thumbprint ?? null, detail: detail ?? null },
+        })),
+      );
+    }
+    for await (const { atMs, what, name: about, actor, detail } of rows) {
+      const words = detail === undefined ? '' : `  ${detail}`;
+      await print(`${time(atMs)}  ${what.padEnd(18)}  ${about ?? '-'}  by ${actor}${words}`);
+    }
+  });
+}
+
+/** All rows, or the first of them, read page by page; each page begins after the last row of the one before. */
+async function* pages<Row>(
+  registry: Registry,
+  page: (last: Row | undefined, limit: number) => RegistryWork<readonly Row[]>,
+  limit: number = Number.POSITIVE_INFINITY,
+): AsyncGenerator<Row> {
+  let last: Row | undefined;
+  for (let left = limit; left > 0; ) {
+    const asked = Math.min(left, PAGE_LIMITS.rowsMax);
+    const rows = await registry.read(page(last, asked));
+    yield* rows;
+    if (rows.length < asked) return;
+    left -= rows.length;
+    last = rows.at(-1);
+  }
+}
+
+async function* mapped<From, To>(rows: AsyncIterable<From>, to: (row: From) => To) {
+  for await (const row of rows) yield to(row);
+}
+
+function nameJson(row: ListedName, registry: Registry) {
+  const { name, state, ownerId, successor, untilMs, software, revoked, lastSeenAtMs } = row;
+  return {
+    ...{ name, state, deviceKey: deviceKeyOf(row, registry), owner: ownerId ?? null, revoked },
+    ...{ successor: successor ?? null, until: time(untilMs) },
+    ...{ software: software ?? null, lastSeen: time(lastSeenAtMs) },
+  };
+}
+
+function nameLine(row: ListedName, registry: Registry): string {
+  return `${row.name.padEnd(32)}  ${deviceKeyOf(row, registry) ?? '-'}  ${stateWords(row)}`;
+}
+
+function stateWords({ state, revoked, lastSeenAtMs, successor, untilMs }: ListedName): string {
+  switch (state) {
+    case 'held':
+      return revoked ? 'revoked' : (time(lastSeenAtMs) ?? 'never seen');
+    case 'former':
+      return `leads to ${successor} until ${time(untilMs)}`;
+    case 'ordered':
+      return `ordered, until ${time(untilMs)}`;
+    case 'quarantined':
+      return `nobody's, until ${time(untilMs)}`;
+  }
+}
+
+/** The public key of the device that has the name, or has what the name leads to. */
+function deviceKeyOf({ name, state, successor }: ListedName, registry: Registry): string | null {
+  const present = state === 'held' ? name : state === 'former' ? successor : undefined;
+  const held = present === undefined ? undefined : parseDeviceName(present);
+  const device = held === undefined ? undefined : registry.snapshot.deviceOf(held);
+  return device?.publicKey ?? null;
+}
+
+function time(ms: number | undefined): string | null {
+  return ms === undefined ? null : new Date(ms).toISOString();
+}
