@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { dnsTable } from './name-servers.ts';
 import { cpuUs, memoryKib, Processes } from './processes.ts';
 import { comparison, type Sample } from './report.ts';
 
@@ -39,6 +40,25 @@ describe('the table', () => {
     expect(comparison([{ title: 'x', yardstick: true, samples, peakKib: {} }])).toContain(
       '| x (**7 errors**) |',
     );
+  });
+});
+
+describe('the table of name servers', () => {
+  it('takes medians, ratios to Knot, and shows what was lost', () => {
+    const samples = (perSecond: readonly number[], lost = 0) => ({
+      udp: perSecond.map((each) => ({ perSecond: each, cpuUsPerQuery: 2, lost })),
+      tcp: [{ perSecond: 10, cpuUsPerQuery: 4, lost: 0 }],
+    });
+    const rows = dnsTable([
+      { title: 'ours', samples: samples([50, 60, 10]), firstCpuUs: 3, memoryKib: 2_048 },
+      { title: 'Knot 9', samples: samples([100, 1, 1_000]), firstCpuUs: 2, memoryKib: 1_024 },
+      { title: 'other', samples: samples([100], 3), firstCpuUs: 2, memoryKib: 1_024 },
+    ]).split('\n');
+    expect(rows[2]).toBe(
+      '| ours | 50 (0.50) | 2.0 (1.00) | 10 (1.00) | 4.0 (1.00) | 3.0 (1.50) | 2 |',
+    );
+    expect(rows[3]).toBe('| Knot 9 | 100 | 2.0 | 10 | 4.0 | 2.0 | 1 |');
+    expect(rows[4]).toMatch(/^\| other \(\*\*3 lost\*\*\) /);
   });
 });
 

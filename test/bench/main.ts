@@ -8,6 +8,8 @@ import { parseArgs } from 'node:util';
 import { findProgram } from '../world/requires.ts';
 import { IDLE, idleTunnels } from './idle-tunnels.ts';
 import { handshakes, smallAnswers, type Target, transfer } from './load.ts';
+import { manyNames, NAMES } from './many-names.ts';
+import { DNS, type DnsPlan, nameServers } from './name-servers.ts';
 import { makeCertificate, startOrigin } from './nginx.ts';
 import { cpuUs, listening, memoryKib, message, Processes } from './processes.ts';
 import { comparison, processes as processTable, type Result, type Sample } from './report.ts';
@@ -22,13 +24,26 @@ interface Plan {
   readonly seconds: number;
   readonly transferBytes: number;
   readonly tunnels: number;
+  readonly dns: DnsPlan;
+  readonly names: number;
 }
 
-const FULL: Plan = { rounds: 3, seconds: 4, transferBytes: 2 ** 30, tunnels: 5_000 };
+const FULL: Plan = {
+  ...{ rounds: 3, seconds: 4, transferBytes: 2 ** 30, tunnels: 5_000 },
+  dns: { names: 100_000, rounds: 3, seconds: 5 },
+  names: 1_000_000,
+};
 /** Shows that everything works; its figures are noise. */
-const QUICK: Plan = { rounds: 1, seconds: 1, transferBytes: 2 ** 26, tunnels: 200 };
+const QUICK: Plan = {
+  ...{ rounds: 1, seconds: 1, transferBytes: 2 ** 26, tunnels: 200 },
+  dns: { names: 1_000, rounds: 1, seconds: 1 },
+  names: 10_000,
+};
 
-const USAGE = `npm run bench -- [--quick] [--only ${SYSTEMS.map(({ id }) => id).join(',')},${IDLE}]
+/** Parts of the report that are no comparison with nginx. */
+const PARTS = [IDLE, DNS, NAMES];
+
+const USAGE = `npm run bench -- [--quick] [--only ${[...SYSTEMS.map(({ id }) => id), ...PARTS].join(',')}]
   --quick   one short round, to see that it works
   --only    some of them; ${YARDSTICK} is always there, because all others are ratios to it
 `;
@@ -47,14 +62,16 @@ async function main(): Promise<void> {
     options: { quick: { type: 'boolean' }, only: { type: 'string' }, help: { type: 'boolean' } },
   });
   const chosen = values.only?.split(',');
-  const known = [IDLE, ...SYSTEMS.map(({ id }) => id)];
+  const known = [...PARTS, ...SYSTEMS.map(({ id }) => id)];
   if (values.help === true || chosen?.some((id) => !known.includes(id))) {
     process.stderr.write(USAGE);
     process.exit(values.help === true ? 0 : 2);
   }
-  const lacking = ['nginx', 'wrk', 'curl', 'openssl', 'setpriv'].filter(
-    (each) => findProgram(each) === undefined,
-  );
+  const needs = [
+    'setpriv',
+    ...(comparesSystems(chosen) ? ['nginx', 'wrk', 'curl', 'openssl'] : []),
+  ];
+  const lacking = needs.filter((each) => findProgram(each) === undefined);
   if (lacking.length > 0) {
     process.stderr.write(
       `The bench needs ${lacking.join(', ')}. Debian: apt install nginx-light wrk curl openssl\n`,
@@ -63,6 +80,10 @@ async function main(): Promise<void> {
   }
   await bench(values.quick === true ? QUICK : FULL, chosen);
   process.exit(0);
+}
+
+function comparesSystems(chosen: readonly string[] | undefined): boolean {
+  return chosen === undefined || chosen.some((id) => !PARTS.includes(id));
 }
 
 async function bench(plan: Plan, chosen: readonly string[] | undefined): Promise<void> {
@@ -81,7 +102,8 @@ async function bench(plan: Plan, chosen: readonly string[] | undefined): Promise
     const systems = SYSTEMS.filter(({ id }) => id === YARDSTICK || wanted(id));
     const able = systems.filter((system) => missing(system).length === 0);
     const parts = [head(plan, able)];
-    if (chosen === undefined || chosen.some((id) => id !== IDLE)) {
+    const compares = comparesSystems(chosen);
+    if (compares) {
       const results = await compare(plan, able, { processes, folder });
       parts.push(comparison(results), NOTES, processTable(results));
     }
@@ -89,7 +111,12 @@ async function bench(plan: Plan, chosen: readonly string[] | undefined): Promise
       say(`${plan.tunnels} idle tunnels`);
       parts.push(await idleTunnels(processes, folder, plan.tunnels));
     }
-    const absent = systems.filter((system) => !able.includes(system));
+    if (wanted(DNS)) parts.push(await nameServersPart(plan, { processes, folder }));
+    if (wanted(NAMES)) {
+      say(`start with ${plan.names} names`);
+      parts.push(await manyNames(processes, folder, plan.names));
+    }
+    const absent = compares ? systems.filter((system) => !able.includes(system)) : [];
     parts.push(
       ...absent.map((each) => `Not measured: ${each.title} (no ${missing(each).join(', ')})\n`),
     );
@@ -105,6 +132,12 @@ async function bench(plan: Plan, chosen: readonly string[] | undefined): Promise
   }
   await processes[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true, force: true });
+}
+
+async function nameServersPart(plan: Plan, { processes, folder }: Place): Promise<string> {
+  if (findProgram('dnsperf') === undefined) return 'Not measured: name servers (no dnsperf)\n';
+  say(`name servers with ${plan.dns.names} names`);
+  return nameServers(processes, folder, plan.dns);
 }
 
 interface Place {
@@ -214,7 +247,8 @@ function byProcess({ pids }: Running, read: (pid: number) => number): Record<str
 }
 
 function head(plan: Plan, systems: readonly System[]): string {
-  const versions = new Set(systems.map((system) => system.version()));
+  const node = `node ${process.version}`;
+  const versions = new Set([node, ...systems.map((system) => system.version())]);
   const gib = Math.round(totalmem() / 2 ** 30);
   return `# Bench of ${new Date().toISOString().slice(0, 16)}Z
 

@@ -84,7 +84,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 }
 
 /** NaN when there is nothing. */
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = values.filter((value) => !Number.isNaN(value)).toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   const upper = sorted[middle] ?? Number.NaN;

@@ -29,7 +29,10 @@ const [told] = await once(process, 'message');
 process.send?.({ event: 'connected', tunnels: await dialAll(told) });
 
 async function enrolAll(): Promise<void> {
-  const registry = await openRegistry({ file: registryFile, log: pino({ level: 'warn' }) });
+  const registry = await openRegistry({
+    database: { kind: 'sqlite', file: registryFile },
+    log: pino({ level: 'warn' }),
+  });
   for (const [index, { publicKey }] of keys.entries()) {
     const name = parseDeviceName(`crowd${index}`);
     assert(name !== undefined);
@@ -77,6 +80,7 @@ async function dial(relay: RelayAddress, deviceKey: SigningKey): Promise<void> {
     youngBuffers: YOUNG_BUFFERS,
     accept: (stream) => stream.reset('workspace-unknown'),
     drained: () => undefined,
+    news: () => undefined,
     faulted: () => undefined,
     ended: (end) => {
       throw new Error(`A tunnel ended: ${JSON.stringify(end)}`);

@@ -84,7 +84,7 @@ function verb(...args: readonly string[]): string {
   return execFileSync(process.execPath, ['waygate.ts', ...args], { encoding: 'utf8' }).trim();
 }
 
-function writeConfig(folder: string, name: string, value: unknown): string {
+export function writeConfig(folder: string, name: string, value: unknown): string {
   const file = join(folder, `${name}.yaml`);
   // JSON is YAML.
   writeFileSync(file, JSON.stringify(value));

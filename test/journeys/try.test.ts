@@ -1,5 +1,6 @@
 // The promise: one command, and a whole vendor with one device serves on this machine.
 import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
@@ -10,6 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fetch } from 'undici';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { generateKey } from '../../relay/protocol/key.ts';
+import { dig } from '../world/dig.ts';
 import { readyLine, runs, startTrial, type Trial, visit } from '../world/trial.ts';
 
 const folders: string[] = [];
@@ -54,12 +56,13 @@ describe('waygate try', { timeout: 60_000 }, () => {
     const folder = directory();
     const trial = start(folder, '--port', '0', '--json');
     const ready = await readyLine(trial);
-    const { relay, device } = ready;
+    const { relay, device, dns } = ready;
     const url = `https://hello.demo.vendor.localhost:${relay.port}/`;
     expect(ready).toEqual({
       event: 'ready',
       ca: expect.stringContaining(folder),
       zone: 'vendor.localhost',
+      portal: `https://my.vendor.localhost:${relay.port}/`,
       workspaces: { hello: url },
       relay: {
         address: '127.0.0.1',
@@ -68,7 +71,18 @@ describe('waygate try', { timeout: 60_000 }, () => {
         metrics: expect.any(String),
       },
       device: { pid: expect.any(Number), metrics: expect.any(String) },
+      dns: {
+        address: '127.0.0.1',
+        port: expect.any(Number),
+        pid: expect.any(Number),
+        metrics: expect.any(String),
+      },
     });
+    const answer = await dig(dns, ['code.demo.vendor.localhost', 'A']);
+    expect(answer?.answer.map((line) => line.replaceAll(/\s+/g, ' '))).toEqual([
+      'code.demo.vendor.localhost. 60 IN CNAME edge.vendor.localhost.',
+      'edge.vendor.localhost. 30 IN A 127.0.0.1',
+    ]);
     const page = await visit(url, ready);
     expect([page.status, page.type]).toEqual([200, 'text/html; charset=utf-8']);
     const arrived = JSON.parse((await visit(`${url}headers`, ready)).body);
@@ -78,14 +92,14 @@ describe('waygate try', { timeout: 60_000 }, () => {
       address: '127.0.0.1',
       headers: { host: `hello.demo.vendor.localhost:${relay.port}` },
     });
-    for (const { metrics } of [relay, device]) {
+    for (const { metrics } of [relay, device, dns]) {
       expect(await (await fetch(metrics)).text()).toContain('process_cpu_seconds_total');
     }
     trial.child.kill('SIGTERM');
     expect(await trial.ended).toBe(0);
-    expect([runs(relay.pid), runs(device.pid)]).toEqual([false, false]);
+    expect([relay, device, dns].map(({ pid }) => runs(pid))).toEqual([false, false, false]);
     expect(trial.stdout().split('\n')).toHaveLength(2);
-    for (const program of ['relay', 'device']) {
+    for (const program of ['relay', 'device', 'dns']) {
       const log = readFileSync(join(folder, `${program}.log`), 'utf8');
       const last = log.trimEnd().split('\n').at(-1) ?? '';
       expect(JSON.parse(last)).toMatchObject({ name: program, msg: 'stopped' });
@@ -97,8 +111,11 @@ describe('waygate try', { timeout: 60_000 }, () => {
     const folder = directory();
     const trial = start(folder, '--port', '0', '--zone', 'attic.localhost');
     await trial.said(/Ctrl-C stops everything/);
-    await trial.printed(/^ca .*\n/m);
-    const [ready = '', ca = '', rest] = trial.stdout().split('\n');
+    await trial.printed(/^dns .*\n/m);
+    const [ready = '', ca = '', portal = '', dns = '', rest] = trial.stdout().split('\n');
+    expect(portal).toMatch(/^portal https:\/\/my\.attic\.localhost:\d+\/$/);
+    expect(dns).toMatch(/^dns 127\.0\.0\.1:\d+$/);
+    expect(trial.stderr()).toMatch(/dig @127\.0\.0\.1 -p \d+ demo\.attic\.localhost/);
     expect(ready).toMatch(/^ready https:\/\/hello\.demo\.attic\.localhost:\d+\/$/);
     expect(ca).toMatch(/^ca \/.*\.pem$/);
     expect(rest).toBe('');
@@ -231,6 +248,35 @@ describe('waygate try', { timeout: 60_000 }, () => {
     other.close();
   });
 
+  it('refuses a port for DNS that is in use, by TCP or by UDP', async () => {
+    const socket = createSocket('udp4').bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    const trial = start(directory(), '--port', '0', '--dns-port', String(socket.address().port));
+    expect(await trial.ended).toBe(1);
+    socket.close();
+    expect(trial.stderr()).toMatch(/Port \d+ is in use.*--dns-port 0 takes any free one/);
+  });
+
+  it('serves another zone with the same files when it is told to', async () => {
+    const folder = directory();
+    const first = start(folder, '--port', '0', '--json');
+    await readyLine(first);
+    first.child.kill('SIGTERM');
+    await first.ended;
+    const second = start(folder, '--port', '0', '--json', '--zone', 'attic.localhost');
+    const { dns } = await readyLine(second);
+    expect((await dig(dns, ['demo.attic.localhost', 'A']))?.status).toBe('NOERROR');
+    expect((await dig(dns, ['demo.vendor.localhost', 'A']))?.status).toBe('REFUSED');
+  });
+
+  it('starts a name server that died again, on the same port', async () => {
+    const trial = start(directory(), '--port', '0', '--json');
+    const { dns } = await readyLine(trial);
+    process.kill(dns.pid, 'SIGKILL');
+    await trial.said(/dns: serves again/);
+    expect((await dig(dns, ['demo.vendor.localhost', 'A']))?.status).toBe('NOERROR');
+  });
+
   it('refuses a damaged key, and leaves it as it is', async () => {
     const folder = directory();
     writeFileSync(join(folder, 'device.key'), 'no key', { mode: 0o600 });
@@ -243,32 +289,23 @@ describe('waygate try', { timeout: 60_000 }, () => {
     expect(readFileSync(join(folder, 'device.key'), 'utf8')).toBe('no key');
   });
 
-  it('has a relay that turns away a device with a wrong key, and that device says why', async () => {
+  it('has a device that turns away from a relay with another key, and says why', async () => {
     const folder = directory();
     await readyLine(start(folder, '--port', '0', '--json'));
     const config = readFileSync(join(folder, 'device.yaml'), 'utf8');
     const otherVendor = generateKey('vendor').publicKey.text;
-    const wrong = [
-      [config.replace(/waygate-vendor:[\w-]+/, otherVendor), 'The challenge is not signed by the'],
-      [config.replace('key: device.key', 'key: stranger.key'), 'This device key is not enrolled'],
-    ] as const;
-    for (const [text, sentence] of wrong) {
-      const file = join(folder, 'wrong.yaml');
-      writeFileSync(file, text);
-      const child = spawn(process.execPath, [resolve('waygate.ts'), 'device', '--config', file], {
-        stdio: ['ignore', 'ignore', 'pipe'],
-      });
-      const said: string[] = [];
-      child.stderr.setEncoding('utf8').on('data', (part: string) => said.push(part));
-      expect(await once(child, 'close')).toEqual([1, null]);
-      // Its second tunnel may still have its say after the last word of the program.
-      const fatal =
-        said
-          .join('')
-          .split('\n')
-          .find((line) => line.includes('"level":60')) ?? '';
-      expect(fatal).toContain(`"msg":"${sentence}`);
-      expect(fatal).not.toContain('stack');
-    }
+    const file = join(folder, 'wrong.yaml');
+    writeFileSync(file, config.replace(/waygate-vendor:[\w-]+/, otherVendor));
+    const child = spawn(process.execPath, [resolve('waygate.ts'), 'device', '--config', file], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const said: string[] = [];
+    child.stderr.setEncoding('utf8').on('data', (part: string) => said.push(part));
+    expect(await once(child, 'close')).toEqual([1, null]);
+    // Its second tunnel may still have its say after the last word of the program.
+    const lines = said.join('').split('\n');
+    const fatal = lines.find((line) => line.includes('"level":60')) ?? '';
+    expect(fatal).toContain('"msg":"The challenge is not signed by the');
+    expect(fatal).not.toContain('stack');
   });
 });

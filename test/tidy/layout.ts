@@ -43,7 +43,8 @@ interface Door {
 
 const TEST_ONLY = /^test\//;
 const PORTAL = /^relay\/portal\/[a-z-]+\.ts$/;
-const CONFIG = /^(config-file\.ts|(relay|device-client|dns)\/config\.ts)$/;
+const CONFIG =
+  /^(config-file\.ts|(relay\/portal|device-client)\/config\.ts|(relay|dns)\/([a-z]+-)?config\.ts)$/;
 
 const DOORS: Readonly<Record<string, Door>> = {
   ws: {
@@ -73,14 +74,13 @@ const DOORS: Readonly<Record<string, Door>> = {
     why: 'an API is not the data path',
     typesAnywhere: true,
   },
-  '@fastify/cookie': { files: PORTAL, why: 'only the portal has sessions' },
   '@fastify/formbody': { files: PORTAL, why: 'only the portal has forms' },
   '@fastify/rate-limit': { files: PORTAL, why: 'the data path has bounds of its own' },
   '@fastify/swagger': { files: PORTAL, why: 'the OpenAPI document is made of the routes' },
   'openid-client': { files: /^relay\/portal\/oidc\.ts$/, why: 'one place signs people in' },
   nodemailer: { files: /^relay\/portal\/mail\.ts$/, why: 'one place sends mail' },
   semver: { files: /^relay\/software-policy\.ts$/, why: 'versions are compared in one place' },
-  uqr: { files: /^device-verbs\.ts$/, why: 'only a terminal shows a QR code' },
+  uqr: { files: /^device-claim\.ts$/, why: 'only a terminal shows a QR code' },
   commander: { files: /^waygate[a-z-]*\.ts$/, why: 'the command line ends where a program begins' },
   yaml: { files: /^config-file\.ts$/, why: 'one reader of configuration files' },
   zod: { files: CONFIG, why: 'the border of configuration; wire bytes have parsers of their own' },

@@ -50,6 +50,8 @@ interface Waiting {
 interface Locator {
   first(): Locator;
   click(): Promise<void>;
+  check(): Promise<void>;
+  fill(text: string): Promise<void>;
   textContent(): Promise<string | null>;
   waitFor(options: Waiting & { readonly state?: 'attached' | 'visible' }): Promise<void>;
 }
@@ -58,6 +60,9 @@ export interface Page {
   readonly keyboard: { press(keys: string): Promise<void> };
   goto(url: string, options: Waiting): Promise<Response | null>;
   evaluate(script: string): Promise<unknown>;
+  url(): string;
+  screenshot(options: { readonly path?: string; readonly fullPage?: boolean }): Promise<Buffer>;
+  setViewportSize(size: { readonly width: number; readonly height: number }): Promise<void>;
   locator(selector: string, options?: { readonly hasText: string | RegExp }): Locator;
   on<Name extends keyof PageEvents>(
     event: Name,
@@ -70,6 +75,10 @@ export const BROWSER_PROGRAMS = ['chromium', 'certutil'] as const;
 
 export interface BrowserOptions {
   readonly dark?: boolean;
+  /** Hostnames that are this machine, as Chromium's pattern: `*.vendor.test`. */
+  readonly here?: string;
+  /** Pages get no scripts. */
+  readonly noScript?: boolean;
 }
 
 const CERTUTIL_WITHIN_MS = 20_000;
@@ -85,7 +94,10 @@ export class Browser implements AsyncDisposable {
   }
 
   /** `ca`: the PEM file that `waygate try` prints. */
-  static async open(ca: string, { dark = false }: BrowserOptions = {}): Promise<Browser> {
+  static async open(
+    ca: string,
+    { dark = false, here, noScript = false }: BrowserOptions = {},
+  ): Promise<Browser> {
     const home = mkdtempSync(join(tmpdir(), 'waygate-browser-'));
     try {
       const database = join(home, '.pki', 'nssdb');
@@ -97,7 +109,11 @@ export class Browser implements AsyncDisposable {
         headless: true,
         timeout: LAUNCH_WITHIN_MS,
         colorScheme: dark ? 'dark' : 'light',
-        args: ARGUMENTS,
+        javaScriptEnabled: !noScript,
+        args:
+          here === undefined
+            ? ARGUMENTS
+            : [...ARGUMENTS, `--host-resolver-rules=MAP ${here} 127.0.0.1`],
         env: { HOME: home, PATH: process.env['PATH'] ?? '' },
       });
       return new Browser(context, home);

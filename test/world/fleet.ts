@@ -35,7 +35,7 @@ const [told] = await once(process, 'message');
 run(told);
 
 async function enrolAll(): Promise<void> {
-  const registry = await openRegistry({ file: registryFile, log });
+  const registry = await openRegistry({ database: { kind: 'sqlite', file: registryFile }, log });
   for (const [index, { publicKey }] of keys.entries()) {
     const name = parseDeviceName(`fleet${index}`);
     assert(name !== undefined);
@@ -67,13 +67,15 @@ function run(relay: RelayTold): void {
     };
     return new Tunnels({
       relay: { url: new URL(relay.url), vendorKey, ca, address },
-      deviceKey,
+      deviceKey: () => deviceKey,
       instance: makeInstance(),
       software: 'waygate/fleet',
       log,
       youngBuffers,
       accept: (stream) => stream.reset('workspace-unknown'),
       changed,
+      told: () => undefined,
+      disowned: async () => false,
     });
   });
   for (const tunnels of all) void tunnels.start();

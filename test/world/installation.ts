@@ -1,18 +1,19 @@
 // A vendor and devices as somebody installs them: a folder each, with relay.yaml or device.yaml, keys
 // and state, and a process for each program. What a test changes it writes into the files.
 
-import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { caFile, openAuthority } from '../../certs/authority.ts';
 import { openStore } from '../../certs/store.ts';
+import { readConfig } from '../../config-file.ts';
 import { parseDeviceName, parseHostname } from '../../dns/name.ts';
-import { relayFiles } from '../../relay/config.ts';
+import { relayFiles, relaySchema } from '../../relay/config.ts';
 import { loadOrCreateKey, type PublicKey } from '../../relay/protocol/key.ts';
 import { openRegistry, type Registry } from '../../relay/registry/registry.ts';
+import { registryPlace } from '../../relay/registry-place.ts';
+import { freePort } from './free-port.ts';
 import { type ProgramOptions, ProgramProcess } from './program-process.ts';
 
 export const ZONE = 'vendor.test';
@@ -21,6 +22,8 @@ export interface VendorOptions {
   /** Where the relay listens. */
   readonly address?: string;
   readonly drainSeconds?: number;
+  /** The registry's database; without it a file in the state directory. */
+  readonly postgresUrl?: string;
   /** More lines for relay.yaml. */
   readonly more?: string;
   /** The state directory, when it is not one in the vendor's folder. */
@@ -37,20 +40,17 @@ export class Installation implements AsyncDisposable {
   readonly vendorKey: PublicKey;
   readonly relayConfig: string;
   readonly #programs: ProgramProcess[] = [];
-  readonly #state: string;
 
   private constructor(facts: {
     readonly folder: string;
     readonly address: string;
     readonly port: number;
-    readonly state: string;
     readonly vendorKey: PublicKey;
     readonly ca: { readonly file: string; readonly pem: string };
   }) {
     this.folder = facts.folder;
     this.address = facts.address;
     this.port = facts.port;
-    this.#state = facts.state;
     this.vendorKey = facts.vendorKey;
     this.ca = facts.ca.file;
     this.caPem = facts.ca.pem;
@@ -68,13 +68,19 @@ export class Installation implements AsyncDisposable {
     const { caPem } = await openAuthority(store, zone);
     const vendor = await loadOrCreateKey(files.vendorKey, 'vendor');
     const port = address === '127.0.0.1' ? await freePort() : 443;
+    const urlFile = join(folder, 'postgres-url');
+    if (options.postgresUrl !== undefined) {
+      writeFileSync(urlFile, `${options.postgresUrl}\n`, { mode: 0o600 });
+    }
+    const registry =
+      options.postgresUrl === undefined ? '' : `registry: { postgresUrlFile: "${urlFile}" }\n`;
     writeFileSync(
       join(folder, 'relay.yaml'),
       `zone: ${ZONE}\nlisten: { host: "${address}", port: ${port} }\nstate: "${state}"\n` +
-        `ops: { host: 127.0.0.1, port: 0 }\ndrainSeconds: ${drainSeconds}\n${more}`,
+        `ops: { host: 127.0.0.1, port: 0 }\ndrainSeconds: ${drainSeconds}\n${registry}${more}`,
     );
     const ca = { file: caFile(store, zone), pem: caPem };
-    return new Installation({ folder, address, port, state, vendorKey: vendor.publicKey, ca });
+    return new Installation({ folder, address, port, vendorKey: vendor.publicKey, ca });
   }
 
   /** A relay that serves. */
@@ -85,7 +91,11 @@ export class Installation implements AsyncDisposable {
   }
 
   /** A process that may or may not come up; it is gone when the installation is. */
-  run(program: 'relay' | 'device', configFile: string, options?: ProgramOptions): ProgramProcess {
+  run(
+    program: 'relay' | 'device' | 'dns',
+    configFile: string,
+    options?: ProgramOptions,
+  ): ProgramProcess {
     const process = new ProgramProcess(program, configFile, options);
     this.#programs.push(process);
     return process;
@@ -106,8 +116,8 @@ export class Installation implements AsyncDisposable {
 
   /** The registry, as another process than the relay sees and changes it. */
   async withRegistry<Value>(work: (registry: Registry) => Promise<Value>): Promise<Value> {
-    const file = relayFiles({ state: this.#state }).registry;
-    const registry = await openRegistry({ file, log: pino({ level: 'silent' }) });
+    const database = await registryPlace(readConfig(this.relayConfig, relaySchema));
+    const registry = await openRegistry({ database, log: pino({ level: 'silent' }) });
     try {
       return await work(registry);
     } finally {
@@ -129,6 +139,8 @@ export interface DeviceSettings {
   readonly address?: string;
   /** Path of the key file. */
   readonly key?: string;
+  /** More lines. */
+  readonly more?: string;
 }
 
 export class DeviceFiles {
@@ -161,7 +173,7 @@ export class DeviceFiles {
         `  vendorKey: "${settings.vendorKey ?? vendorKey.text}"\n` +
         `  ca: "${ca}"\n  address: "${settings.address ?? address}"\n` +
         `key: "${settings.key ?? this.keyFile}"\nops: { host: 127.0.0.1, port: 0 }\n` +
-        `workspaces:\n${lines.join('\n')}\n`,
+        `workspaces:\n${lines.join('\n')}\n${settings.more ?? ''}`,
     );
   }
 
@@ -179,14 +191,4 @@ export class DeviceFiles {
   run(options?: ProgramOptions): ProgramProcess {
     return this.#vendor.run('device', this.configFile, options);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }

@@ -1,4 +1,4 @@
-// A relay or a device as a process of its own, as systemd would run it, with everything it says: its
+// A relay, a device or a name server as a process of its own, as systemd would run it, with everything it says: its
 // messages to a parent and its log lines. It ends with this process, whatever happens: the programs
 // stop when their IPC channel closes.
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -36,7 +36,11 @@ export class ProgramProcess implements AsyncDisposable {
   readonly #ready = Promise.withResolvers<ReadyMessage>();
   #listeners: ((line: LogLine) => void)[] = [];
 
-  constructor(program: 'relay' | 'device', configFile: string, options: ProgramOptions = {}) {
+  constructor(
+    program: 'relay' | 'device' | 'dns',
+    configFile: string,
+    options: ProgramOptions = {},
+  ) {
     const command = [
       ...(options.under ?? []),
       ...[process.execPath, resolve('waygate.ts'), program, '--config', configFile],

@@ -92,7 +92,9 @@ export class RawRelay implements AsyncDisposable {
         await answered;
         const name = parseDeviceName('alice');
         const names = name === undefined ? [] : [name];
-        socket.send(encodeFrame(FRAME.welcome, 0, encodeWelcome({ epoch: 1, names, zone })));
+        socket.send(
+          encodeFrame(FRAME.welcome, 0, encodeWelcome({ epoch: 1, names, zone, recoveries: [] })),
+        );
         relay.tunnels.push(new RawTunnelEnd(socket));
       })();
     });

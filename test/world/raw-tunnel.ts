@@ -21,6 +21,8 @@ export class RawTunnel {
   readonly faults: unknown[] = [];
   readonly arrived: Recorder[] = [];
   readonly drained: number[] = [];
+  /** What a device was told. */
+  readonly news: string[] = [];
   /** Calls of `sent` that the wire owes; none when it answers at once. */
   readonly unsent: (() => void)[] = [];
   holdsSent = false;
@@ -31,7 +33,10 @@ export class RawTunnel {
 
   /** `role` is that of the session; the test plays the other one. */
   constructor(role: 'relay' | 'device', changes: Changes = {}) {
-    const accepting: Changes = { accept: (stream) => this.arrived.push(new Recorder(stream)) };
+    const accepting: Changes = {
+      accept: (stream) => this.arrived.push(new Recorder(stream)),
+      news: (payload) => this.news.push(payload.toString('utf8')),
+    };
     this.session = new Session({
       wire: {
         send: (message, sent) => this.#hear(message, sent),

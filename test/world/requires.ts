@@ -1,7 +1,7 @@
 // What a suite needs from the machine beyond Node: programs on PATH, or root.
 // A suite that cannot run is skipped by name and loudly, so that it is counted; under CI=true it
 // fails instead, because there everything is installed and a skip would be a hole in the gate.
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 export interface Requirement {
@@ -13,6 +13,9 @@ export interface Requirement {
 
 // Debian keeps servers in the sbin folders, which are not on an ordinary user's PATH.
 const SBIN = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+// A folder for each version, and none of them on PATH.
+const POSTGRES = '/usr/lib/postgresql';
 
 const told = new Set<string>();
 
@@ -37,10 +40,21 @@ function isAdministrator(): boolean {
   return (BigInt(`0x${effective ?? 0}`) & (1n << 21n)) !== 0n;
 }
 
-/** The absolute path of a program, on PATH or in the sbin folders; undefined when it is not there. */
+/** The absolute path of a program, on PATH or where Debian keeps servers; undefined when it is not there. */
 export function findProgram(program: string): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...SBIN];
+  const onPath = (process.env['PATH'] ?? '').split(delimiter);
+  const folders = [...onPath, ...SBIN, ...postgresFolders()];
   return folders.map((folder) => join(folder, program)).find(executable);
+}
+
+/** The newest version first. */
+function postgresFolders(): string[] {
+  try {
+    const versions = readdirSync(POSTGRES).sort((one, other) => Number(other) - Number(one));
+    return versions.map((version) => join(POSTGRES, version, 'bin'));
+  } catch {
+    return [];
+  }
 }
 
 function executable(path: string): boolean {

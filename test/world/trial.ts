@@ -11,6 +11,7 @@ export interface Ready {
   readonly event: 'ready';
   readonly ca: string;
   readonly zone: string;
+  readonly portal: string;
   readonly workspaces: Readonly<Record<string, string>>;
   readonly relay: {
     readonly address: string;
@@ -19,6 +20,12 @@ export interface Ready {
     readonly metrics: string;
   };
   readonly device: { readonly pid: number; readonly metrics: string };
+  readonly dns: {
+    readonly address: string;
+    readonly port: number;
+    readonly pid: number;
+    readonly metrics: string;
+  };
 }
 
 export interface Trial {

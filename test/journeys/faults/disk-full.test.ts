@@ -1,42 +1,17 @@
 // The disk of the relay's state is full (F-6): tunnels and visitors go on, devices come back, a name that
 // was never visited gets its certificate; and when there is room again, all is well without a restart.
-import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Installation, ZONE } from '../../world/installation.ts';
 import type { ProgramProcess } from '../../world/program-process.ts';
 import { requires } from '../../world/requires.ts';
+import { SmallDisk } from '../../world/small-disk.ts';
 import { ask, until, untilStatus } from '../../world/visits.ts';
 import { startWorkspace } from '../../world/workspaces.ts';
 
 const need = requires('root', 'unshare', 'mount');
 
 const DISK_BYTES = 2_097_152;
-
-/** Becomes the program, with a small disk of its own at the path of the state. Nobody else sees it. */
-function onSmallDisk(state: string): readonly string[] {
-  const copy = `${state}.copy`;
-  const script = [
-    'set -e',
-    'cp -a "$0" "$1"',
-    `mount -t tmpfs -o size=${DISK_BYTES},mode=700 none "$0"`,
-    'cp -a "$1/." "$0"',
-    'shift',
-    'exec "$@"',
-  ];
-  return ['unshare', '--mount', 'sh', '-c', script.join('\n'), state, copy];
-}
-
-/** Writes until nothing more fits. */
-function fill(path: string): void {
-  for (const bytes of [65_536, 4_096, 1]) {
-    try {
-      for (;;) writeFileSync(path, Buffer.alloc(bytes), { flag: 'a' });
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
-    }
-  }
-}
 
 async function readiness(program: ProgramProcess): Promise<number> {
   const { ops } = await program.ready();
@@ -49,15 +24,14 @@ describe.skipIf(need.skip)('a relay whose disk is full', { timeout: 60_000 }, ()
     await using vendor = await Installation.make();
     const alice = await vendor.device('alice', { code: workspace.target });
     const bob = await vendor.device('bob', { code: workspace.target });
-    const state = join(vendor.folder, 'relay');
-    const relay = await vendor.relay({ under: onSmallDisk(state) });
+    const disk = new SmallDisk(join(vendor.folder, 'relay'), DISK_BYTES);
+    const relay = await vendor.relay(disk.make);
+    disk.belongsTo(relay);
     const device = await alice.start();
     const url = (name: string) => `https://code.${name}.${ZONE}:${vendor.port}/`;
     await untilStatus(vendor, url('alice'), 200, 10_000);
 
-    // The disk is in the relay's mount namespace; its own view of the files leads there.
-    const ballast = `/proc/${relay.pid}/root${state}/ballast`;
-    fill(ballast);
+    disk.fill();
     expect((await ask(vendor, url('alice'))).status).toBe(200);
     // Another device of which there is no certificate yet, and one that comes back: a new epoch each.
     await bob.start();
@@ -69,7 +43,7 @@ describe.skipIf(need.skip)('a relay whose disk is full', { timeout: 60_000 }, ()
     expect(relay.count(/could not be stored/)).toBeGreaterThan(0);
     expect([relay.running, await readiness(relay)]).toEqual([true, 200]);
 
-    rmSync(ballast);
+    disk.makeRoom();
     await relay.said(/^the registry is well again$/, 5_000);
     await until(async () => (await ask(vendor, url('alice'))).status === 200, 5_000, 'an answer');
     expect(relay.log.filter(({ level }) => level >= 60)).toEqual([]);

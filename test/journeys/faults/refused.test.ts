@@ -1,5 +1,5 @@
-// A device that is not let in, and why, in one sentence. What only a person can change ends the program
-// (exit code 1 or 2); what passes by itself is waited for, and said.
+// A device that is not let in, and why, in one sentence. What only a person at the device can change ends
+// the program (exit code 1 or 2); what passes by itself, or is done elsewhere, is waited for, and said.
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
@@ -44,14 +44,15 @@ describe.concurrent('a device is told why it is refused', { timeout: 60_000 }, (
     ]);
   });
 
-  it('when its key is not enrolled', async () => {
+  it('when its key is not enrolled: it waits to be claimed', async () => {
     const files = await vendor.device('stranger', WORKSPACES);
     files.write({ workspaces: WORKSPACES, key: `${files.keyFile}.new` });
-    const [code, said] = await endOf(files.run());
-    expect(code).toBe(1);
-    expect(said).toEqual([
-      expect.stringMatching(/^This device key is not enrolled here, or it was revoked\./),
-    ]);
+    const device = files.run();
+    const { msg } = await device.said(/^This device key is not enrolled here, or it was/, 20_000);
+    expect(msg).toContain('Claim a name with "waygate device claim"');
+    await device.said(/^tunnel: connecting again$/, 20_000);
+    expect(device.running).toBe(true);
+    expect(await device.end('SIGTERM')).toBe(0);
   });
 
   it('when others can read its key', async () => {
@@ -151,9 +152,11 @@ describe.concurrent('a device finds something else than its relay', { timeout: 6
     await device.said(/^Nothing listens at/, 20_000);
     await later.relay();
     await device.said(/^This device key is not enrolled here/, 20_000);
-    // Once for each of its two tunnels, and again.
-    const refusals = () => device.count(/^This device key is not enrolled here/);
-    await until(() => refusals() >= 3, 20_000, 'another attempt');
+    const attempts = () => device.count(/^tunnel: connecting again/);
+    const before = attempts();
+    await until(() => attempts() >= before + 3, 20_000, 'another attempt');
+    // Said once, however often it is tried.
+    expect(device.count(/^This device key is not enrolled here/)).toBe(1);
     expect(device.running).toBe(true);
   });
 });
@@ -183,8 +186,8 @@ describe('a device whose key is revoked', { timeout: 60_000 }, () => {
       expect.stringMatching(/^The vendor has revoked/),
     ]);
     expect(CLOSE.revoked).toBe(4006);
-    // Started again it is refused, and ends.
+    // Started again it is refused.
     await device.end('SIGTERM');
-    expect((await endOf(files.run()))[0]).toBe(1);
+    await files.run().said(/^This device key is not enrolled here, or it was revoked\./, 20_000);
   });
 });
