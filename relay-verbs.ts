@@ -18,6 +18,7 @@ import { release as releaseDeed } from './relay/registry/deeds/release.ts';
 import { rename as renameDeed } from './relay/registry/deeds/rename.ts';
 import { revoke as revokeDeed } from './relay/registry/deeds/revoke.ts';
 import type { Registry } from './relay/registry/registry.ts';
+import { MAIL_ISSUER, signIn } from './relay/registry/sign-in.ts';
 import { withRegistry } from './relay-registry.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -49,6 +50,8 @@ export interface OrderRequest {
   /** An own domain that the name gets with it. */
   readonly domain?: string;
   readonly serial?: string;
+  /** The mail address of whom the name will belong to. */
+  readonly owner?: string;
   readonly expiresDays?: number;
   readonly allowLookalike?: boolean;
 }
@@ -56,9 +59,12 @@ export interface OrderRequest {
 /** Reserves a name for a device that does not exist yet; prints the code that binds it, once. */
 export async function order(config: string, request: OrderRequest, json: boolean): Promise<void> {
   const name = nameOf('--name', request.name);
-  const { domain: text, serial, expiresDays, allowLookalike = false } = request;
+  const { domain: text, serial, owner, expiresDays, allowLookalike = false } = request;
   if (serial !== undefined && !/^[\x21-\x7e]{1,64}$/.test(serial)) {
     throw new UsageError('--serial must have 1 to 64 visible ASCII characters.');
+  }
+  if (owner !== undefined && !MAIL_ADDRESS.test(owner)) {
+    throw new UsageError('--owner must be a mail address, such as ann@example.org.');
   }
   const { zone } = readConfig(config, relaySchema);
   const domain = text === undefined ? undefined : parseOwnDomain(text, zone);
@@ -68,24 +74,36 @@ export async function order(config: string, request: OrderRequest, json: boolean
   const policy = expiresDays === undefined ? {} : { orderTtlMs: expiresDays * DAY_MS };
   const receipt = await withRegistry(
     config,
-    ({ registry, by }) =>
-      registry.perform(
+    async ({ registry, by }) => {
+      const ownerId = owner === undefined ? undefined : await mailOwner(registry, owner);
+      return registry.perform(
         orderDeed({
           ...{ name, actor: actorText(by), allowLookalike },
           ...(domain === undefined ? {} : { domain }),
           ...(serial === undefined ? {} : { serial }),
+          ...(ownerId === undefined ? {} : { ownerId }),
         }),
-      ),
+      );
+    },
     policy,
   );
   const { id, code, expiresAtMs } = receipt;
   const expiresAt = new Date(expiresAtMs).toISOString();
-  if (json) return printJson({ id, name, code, domain, serial, expiresAt });
+  if (json) return printJson({ id, name, code, domain, serial, owner, expiresAt });
   await print(code);
   process.stderr.write(
     `${name}: ordered until ${expiresAt}. The code is shown this once. Write it into a file of the ` +
       'device, and name that in device.yaml: claim: { codeFile: PATH }\n',
   );
+}
+
+/** No check of an address is worth more than the link that is sent there. */
+const MAIL_ADDRESS = /^[^\s@<>,;:"()[\]\\]+@[^\s@<>,;:"()[\]\\]+$/;
+
+/** Whoever signs in by a link to that address will be this owner. */
+async function mailOwner(registry: Registry, subject: string): Promise<string> {
+  const { id } = await registry.write(signIn({ issuer: MAIL_ISSUER, subject, nowMs: Date.now() }));
+  return id;
 }
 
 /** Takes a name from its device; nobody gets it before its quarantine is over. */

@@ -57,6 +57,7 @@ function addGiving(relay: Command): void {
     .requiredOption('--name <name>', 'the name, such as alice')
     .option('--domain <domain>', 'an own domain that it gets too, such as app.example.org')
     .option('--serial <text>', 'only the device that says the same can use the code')
+    .option('--owner <mail>', 'whose it will be: who signs in by a link to this address')
     .option('--expires-days <days>', 'how long the code can be used (a year)', count(1, 3_650))
     .option('--allow-lookalike', 'although it looks like another name')
     .action(async ({ config, json, ...request }: ConfigFlags & OrderRequest) => {

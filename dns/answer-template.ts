@@ -50,6 +50,11 @@ export class AnswerTemplates {
     this.#writer = writer;
   }
 
+  /** How many are kept. */
+  get size(): number {
+    return this.#present.size + this.#absent.size;
+  }
+
   /** Good until the next call. Undefined: the answer to this question is one of its own, or too long. */
   find(message: Buffer, query: Query, zone: Zone, bytesMax: number): Readonly<Body> | undefined {
     if (zone !== this.#zone) this.#follow(zone);

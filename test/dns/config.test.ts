@@ -29,9 +29,10 @@ describe('dns.yaml', () => {
       apex: {
         zone: 'vendor.dev',
         nameServers: [
-          { host: 'ns1.vendor.dev', addresses: ['192.0.2.53'] },
-          { host: 'ns.else.example', addresses: [] },
+          { host: 'ns1.vendor.dev', addresses: ['192.0.2.53'], port: 53 },
+          { host: 'ns.else.example', addresses: [], port: 53 },
         ],
+        secondaries: [],
         hostmaster: 'hostmaster@vendor.dev',
         caa: [],
         services: ['tunnel', 'my'],
@@ -121,6 +122,10 @@ describe('dns.yaml', () => {
       tsigKeys: [{ algorithm: 'hmac-sha256', secretFile: '/etc/waygate/ns1.tsig' }],
       secondaries: [{ port: 53, notify: true }],
     });
+    // Relays learn of them through the registry, and wait for them with challenges.
+    expect(parse(both({})).apex.secondaries).toEqual([
+      { name: 'ns1', addresses: ['192.0.2.1'], port: 53 },
+    ]);
     expect(faults(both({ tsigKeys: [] }))[0]).toMatch(/^secondaries.0.key: .*"tsigKeys"/);
     expect(faults(both({ tsigKeys: [key, { ...key, name: 'ns1-key' }] }))[0]).toMatch(/two keys/);
     expect(faults(both({ secondaries: [secondary, secondary] }))[0]).toMatch(/two secondaries/);

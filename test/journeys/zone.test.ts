@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { publishChallenge } from '../../relay/registry/deeds/challenge.ts';
 import { setLanAddresses } from '../../relay/registry/deeds/lan-addresses.ts';
 import { rename } from '../../relay/registry/deeds/rename.ts';
@@ -29,15 +29,32 @@ async function metric(program: ProgramProcess, name: string): Promise<string | u
   return new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1];
 }
 
+/** The relay `one` and a name server, started at once. */
+async function startVendor(stack: AsyncDisposableStack, postgresUrl?: string) {
+  const more = 'id: one\n';
+  const url = postgresUrl === undefined ? {} : { postgresUrl };
+  const vendor = stack.use(await Installation.make({ drainSeconds: 0, more, ...url }));
+  const server = stack.use(await TestNameServer.make(vendor));
+  const [relay, program] = await Promise.all([vendor.relay(), server.start()]);
+  return { vendor, server, relay, program };
+}
+
 describe.skipIf(need.skip)('the zone', { timeout: 30_000 }, () => {
+  const stack = new AsyncDisposableStack();
+  let vendor: Installation;
+  let server: TestNameServer;
+  let relay: ProgramProcess;
+  let program: ProgramProcess;
+  beforeAll(async () => {
+    ({ vendor, server, relay, program } = await startVendor(stack));
+  }, 60_000);
+  afterAll(() => stack.disposeAsync());
+
   it('serves what is claimed, renamed and released elsewhere within 200 ms', async () => {
-    await using vendor = await Installation.make();
-    await using server = await TestNameServer.make(vendor);
-    await server.start();
     const delays: number[] = [];
     await vendor.withRegistry(async (registry) => {
       const key = deviceKey();
-      for (const name of ['alice', 'bobby', 'carol']) {
+      for (const name of ['david', 'erika', 'frank']) {
         expect(await server.rcode(`${name}.${ZONE}`)).toBe('NXDOMAIN');
         const to = deviceName(`${name}-renamed`);
         await registry.enroll({ name: deviceName(name), deviceKey: key, actor: 'test' });
@@ -54,10 +71,6 @@ describe.skipIf(need.skip)('the zone', { timeout: 30_000 }, () => {
   });
 
   it('is whole, and right for the tools: AXFR, IXFR over a restart, named-checkzone, metrics', async () => {
-    await using vendor = await Installation.make();
-    await using server = await TestNameServer.make(vendor);
-    const relay = await vendor.relay();
-    const first = await server.start();
     const { thumbprint, ...rest } = deviceKey();
     const key = { ...rest, thumbprint };
     await vendor.withRegistry(async (registry) => {
@@ -94,59 +107,52 @@ describe.skipIf(need.skip)('the zone', { timeout: 30_000 }, () => {
     expect(stdout).not.toMatch(/warning|error/i);
 
     const serial = await server.serial();
-    expect(Number(await metric(first, 'waygate_dns_serial'))).toBe(serial);
-    expect(await metric(first, 'waygate_relays_alive')).toBe('1');
+    expect(Number(await metric(program, 'waygate_dns_serial'))).toBe(serial);
+    expect(await metric(program, 'waygate_relays_alive')).toBe('1');
     expect(
-      await metric(first, 'waygate_dns_transfers{outcome="axfr"}'.replace(/[{}]/g, '\\$&')),
+      await metric(program, 'waygate_dns_transfers{outcome="axfr"}'.replace(/[{}]/g, '\\$&')),
     ).toBe('1');
-    expect(await first.end('SIGTERM')).toBe(0);
+    expect(await program.end('SIGTERM')).toBe(0);
     await vendor.withRegistry((registry) =>
       registry.enroll({ name: deviceName('bobby'), deviceKey: key, actor: 'test' }),
     );
-    await server.start();
+    program = await server.start();
     expect(await server.serial()).toBeGreaterThan(serial);
     const changes = await server.transfer(`IXFR=${serial}`, '+noall', '+answer');
     expect(changes).toMatch(new RegExp(`^bobby\\.${ZONE}\\.\\s+60\\s+IN\\s+CNAME`, 'm'));
     expect(changes).not.toContain('alice');
     expect(await server.dig(ZONE, 'AXFR')).toMatch(/Transfer failed/);
-    expect(await relay.end('SIGTERM')).toBe(0);
   });
 
   it('loses a relay that stops at once, has it again when it starts, and keeps the last one', async () => {
-    await using vendor = await Installation.make({ drainSeconds: 0, more: 'id: one\n' });
-    await using server = await TestNameServer.make(vendor);
     const config = join(vendor.folder, 'relay2.yaml');
     writeFileSync(
       config,
       `zone: ${ZONE}\nlisten: { host: 127.0.0.2, port: ${vendor.port} }\nid: two\n` +
         `state: "${join(vendor.folder, 'relay')}"\nops: { host: 127.0.0.1, port: 0 }\ndrainSeconds: 0\n`,
     );
-    const one = await vendor.relay();
-    await server.start();
     const two = vendor.run('relay', config);
     await two.ready();
     const edge = async () => (await server.short(`edge.${ZONE}`, 'A')).join(' ');
     const becomes = (text: string) => until(async () => (await edge()) === text, 2_000, text);
     await becomes('127.0.0.1 127.0.0.2');
+    expect(await relay.end('SIGTERM')).toBe(0);
+    await becomes('127.0.0.2');
+    await vendor.relay();
+    await becomes('127.0.0.1 127.0.0.2');
     await two.end('SIGTERM');
     await becomes('127.0.0.1');
-    await vendor.run('relay', config).ready();
-    await becomes('127.0.0.1 127.0.0.2');
-    await one.end('SIGTERM');
-    await becomes('127.0.0.2');
   });
 
   it('is refused to be another one than the registry has, with what to do', async () => {
-    await using vendor = await Installation.make();
-    await using server = await TestNameServer.make(vendor);
-    await (await server.start()).end('SIGTERM');
+    const config = join(vendor.folder, 'other.yaml');
     writeFileSync(
-      server.configFile,
-      `zone: other.test\nlisten: [{ host: 127.0.0.1, port: ${server.port} }]\n` +
+      config,
+      `zone: other.test\nlisten: [{ host: 127.0.0.1, port: 0 }]\n` +
         `state: "${join(vendor.folder, 'relay')}"\nnameServers: [{ host: ns.elsewhere.example }]\n` +
         'ops: { host: 127.0.0.1, port: 0 }\n',
     );
-    const refused = vendor.run('dns', server.configFile);
+    const refused = vendor.run('dns', config);
     expect(await refused.ended).toBe(1);
     expect(refused.words()).toMatch(/publishes the zone vendor\.test.*Correct the zone/);
   });
@@ -191,11 +197,8 @@ const needPostgres = requires('dig', 'initdb');
 describe.skipIf(needPostgres.skip)('a name server whose registry is a PostgreSQL', () => {
   it('serves what a relay elsewhere is told, within 200 ms', { timeout: 60_000 }, async () => {
     await using postgres = await PostgresServer.start();
-    const postgresUrl = await postgres.createDatabase();
-    await using vendor = await Installation.make({ postgresUrl });
-    await using server = await TestNameServer.make(vendor);
-    await vendor.relay();
-    await server.start();
+    await using stack = new AsyncDisposableStack();
+    const { vendor, server } = await startVendor(stack, await postgres.createDatabase());
     const delays: number[] = [];
     await vendor.withRegistry(async (registry) => {
       for (const name of ['alice', 'bobby', 'carol']) {

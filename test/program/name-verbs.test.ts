@@ -59,6 +59,7 @@ describe('the verbs for names', { timeout: 60_000 }, () => {
     [relay('order --name a'), '--name: "a" must have 3 to 32 characters, not 1.'],
     [relay('order --name alice --expires-days 0'), 'It must be a whole number from 1 to 3650.'],
     [relay('order --name alice --expires-days 1.5'), 'It must be a whole number from 1 to 3650.'],
+    [relay('order --name alice --owner nobody'), '--owner must be a mail address'],
     [relay('order --name alice --domain nonsense'), '--domain must be a domain outside vendor.dev'],
     [relay('order --name alice --domain a.vendor.dev'), '--domain must be a domain outside'],
     [
@@ -156,5 +157,19 @@ describe('the lists', { timeout: 60_000 }, () => {
     await verb.printed(/\n/);
     verb.child.stdout?.destroy();
     expect(await verb.outcome()).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
+describe('an order for somebody', { timeout: 60_000 }, () => {
+  it('makes the address an owner, once, in whatever case it is written', async () => {
+    for (const [name, owner] of [
+      ['grove', 'Ann@Example.org'],
+      ['meadow', 'ann@example.org'],
+    ]) {
+      const ordered = await jsonOf(...relay(`order --name ${name} --owner ${owner}`).split(' '));
+      expect(ordered).toMatchObject({ name, owner });
+    }
+    const owners = await jsonOf(...relay('owners').split(' '));
+    expect(owners).toMatchObject([{ email: 'ann@example.org', names: 2 }]);
   });
 });

@@ -26,7 +26,7 @@ onBothEngines(
 
     test('F-23 kill -9 at any moment loses nothing that was acknowledged, and leaves nothing half-done', async () => {
       const world = await makeWorld();
-      await killWriters(world, 20);
+      await killWriters(world, 6);
       if (engine === 'PostgreSQL') return;
       expect(await world.query('pragma integrity_check')).toEqual([{ integrity_check: 'ok' }]);
     }, 120_000);

@@ -254,6 +254,20 @@ describe('settings', () => {
     expect(await stored(registry)).toEqual(await computedAnew(registry));
   });
 
+  it('about secondaries change nothing in the zone, and reach whoever reads the settings', async () => {
+    const { registry } = await published();
+    const before = await stored(registry);
+    const journal = () =>
+      registry.read((db) => db.selectFrom('zone_journal').select('serial').execute());
+    const steps = (await journal()).length;
+    const secondaries = [{ name: 'ns1', addresses: ['192.0.2.1'], port: 53 }];
+    await registry.perform(configureApex(settings({ secondaries })));
+    expect(await stored(registry)).toEqual(before);
+    // A zone published anew begins another journal.
+    expect(await journal()).toHaveLength(steps + 1);
+    expect((await registry.read(readZone))?.settings.secondaries).toEqual(secondaries);
+  });
+
   it('of another zone are refused: two name servers would undo each other', async () => {
     const { registry } = await published();
     const other = settings({ zone: hostname('other.example') });
