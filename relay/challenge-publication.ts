@@ -34,7 +34,7 @@ export interface PublicChallenge {
   readonly servers: readonly ServerReport[];
 }
 
-export class ChallengeError extends Error {
+class ChallengeError extends Error {
   override readonly name = 'ChallengeError';
   readonly code: 'ERR_CHALLENGE_NOT_SERVED' | 'ERR_CHALLENGES_BUSY';
   /** What was found, of every server that was asked. */

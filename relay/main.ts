@@ -22,7 +22,7 @@ import { openPortal, type Portal } from './portal/portal.ts';
 import { loadOrCreateKey, parsePublicKey, type SigningKey } from './protocol/key.ts';
 import type { ProgramContext, Running } from './protocol/program-context.ts';
 import { CLOSE } from './protocol/wire.ts';
-import { YoungBuffers } from './protocol/young-buffers.ts';
+import { whileYoungHeapGrows, YoungBuffers } from './protocol/young-buffers.ts';
 import { openRegistry, type Registry } from './registry/registry.ts';
 import type { RegistrySnapshot } from './registry/snapshot.ts';
 import { SoftwareLog } from './registry/software-log.ts';
@@ -46,7 +46,9 @@ export async function startRelay(config: RelayConfig, context: ProgramContext): 
   const files = relayFiles(config);
   const vendorKey = await loadOrCreateKey(files.vendorKey, 'vendor');
   const database = await registryPlace(config);
-  const registry = await openRegistry({ database, log, policy: config.names });
+  const registry = await whileYoungHeapGrows(() =>
+    openRegistry({ database, log, policy: config.names }),
+  );
   const tunnels = tunnelsOf(registry, { zone, log });
   const ticketKeys = randomBytes(48);
   const { chooser, ca } = await certificatesOf(config, registry, { ticketKeys, log });

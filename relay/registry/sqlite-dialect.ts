@@ -62,14 +62,25 @@ function adapt(database: DatabaseSync): SqliteDatabase {
     },
     prepare: (sql) => {
       const statement = database.prepare(sql);
+      const names = statement.columns().map(({ name }) => name);
+      // The objects that node:sqlite makes are dictionaries, slow to read and large.
+      statement.setReturnArrays(names.length > 0);
+      const toRow = (values: unknown) => rowOf(names, values);
       return {
-        reader: statement.columns().length > 0,
-        all: (parameters) => statement.all(...parameters.map(toInput)),
+        reader: names.length > 0,
+        all: (parameters) => statement.all(...parameters.map(toInput)).map(toRow),
         run: (parameters) => statement.run(...parameters.map(toInput)),
-        iterate: (parameters) => statement.iterate(...parameters.map(toInput)),
+        iterate: (parameters) => statement.iterate(...parameters.map(toInput)).map(toRow),
       };
     },
   };
+}
+
+function rowOf(names: readonly string[], values: unknown): Record<string, unknown> {
+  const row: Record<string, unknown> = {};
+  if (!Array.isArray(values)) return row;
+  for (let at = 0; at < names.length; at += 1) row[names[at] ?? ''] = values[at];
+  return row;
 }
 
 function toInput(value: unknown): SQLInputValue {

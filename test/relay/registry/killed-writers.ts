@@ -59,7 +59,12 @@ export async function killWriters(world: AnyWorld, kills: number): Promise<void>
 
 async function victim({ place }: AnyWorld, at: number): Promise<Done[]> {
   // No two prefixes look alike.
-  const child = registryChild(place, 'flood', `fl${at.toString(8).replaceAll(/[0-7]/g, letter)}`);
+  const child = registryChild(
+    place,
+    'flood',
+    `fl${at.toString(8).replaceAll(/[0-7]/g, letter)}`,
+    `198.18.${at}.1`,
+  );
   const output = outputOf(child);
   // Some die young and some late, so that every kind of deed is done and every kind is cut.
   let lives = 1 + (at % LINES_MAX);
@@ -67,7 +72,10 @@ async function victim({ place }: AnyWorld, at: number): Promise<Done[]> {
     lives -= chunk.toString().split('\n').length - 1;
     if (lives <= 0) setTimeout(() => child.kill('SIGKILL'), Math.random() * MOMENT_MS);
   });
-  const lines = (await output).split('\n').slice(0, -1);
+  const text = await output;
+  // Not by an error of its own.
+  expect(child.signalCode).toBe('SIGKILL');
+  const lines = text.split('\n').slice(0, -1);
   return lines.map((line): Done => JSON.parse(line));
 }
 

@@ -1,6 +1,6 @@
 // Another process at the registry. It is told on its standard input, as JSON, where the registry is.
 // `race KEYS...`: enrols one name for each key at once, and says what became of each.
-// `flood PREFIX`: orders, redeems, claims and renames names for ever, and says each that was done.
+// `flood PREFIX ADDRESS`: orders, redeems, claims and renames names for ever, and says each that was done.
 import assert from 'node:assert/strict';
 import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
@@ -26,7 +26,7 @@ const [, , mode, ...rest] = process.argv;
 const place = JSON.parse(await text(process.stdin));
 const registry = await openRegistry({ database: place, log: pino({ level: 'silent' }) });
 if (mode === 'race') await race(registry, rest);
-else await flood(registry, rest[0] ?? '');
+else await flood(registry, { prefix: rest[0] ?? '', address: rest[1] ?? '' });
 
 async function race(of: Registry, keys: readonly string[]): Promise<void> {
   const name = parseDeviceName('alice');
@@ -45,14 +45,20 @@ async function race(of: Registry, keys: readonly string[]): Promise<void> {
   await of.close();
 }
 
-async function flood(of: Registry, prefix: string): Promise<void> {
+interface Flood {
+  readonly prefix: string;
+  /** Where its devices ask from: open claims are bounded for each network. */
+  readonly address: string;
+}
+
+async function flood(of: Registry, { prefix, address }: Flood): Promise<void> {
   const subject = `${prefix}@example.org`;
   const identity = { issuer: 'mailto', subject, email: subject, emailVerified: true };
   const owner = await of.write(signIn({ ...identity, nowMs: Date.now() }));
   // Side by side, so that whatever the moment, each kind is on its way.
   await Promise.all([
     forEver((at) => orderAndRedeem(of, nameOf(`${prefix}-fa`, at))),
-    forEver((at) => claim(of, nameOf(`${prefix}-ga`, at), owner.id)),
+    forEver((at) => claim(of, nameOf(`${prefix}-ga`, at), { ownerId: owner.id, address })),
     forEver((at) => enrollAndRename(of, nameOf(`${prefix}-ha`, at), nameOf(`${prefix}-ka`, at))),
   ]);
 }
@@ -70,9 +76,13 @@ async function orderAndRedeem(of: Registry, name: DeviceName): Promise<void> {
   say({ did: 'redeem', name, key: deviceKey.thumbprint });
 }
 
-async function claim(of: Registry, name: DeviceName, ownerId: string): Promise<void> {
+async function claim(
+  of: Registry,
+  name: DeviceName,
+  { ownerId, address }: { readonly ownerId: string; readonly address: string },
+): Promise<void> {
   const deviceKey = generateKey('device').publicKey;
-  const { code } = await of.perform(openClaim({ deviceKey, address: '192.0.2.1' }));
+  const { code } = await of.perform(openClaim({ deviceKey, address }));
   const { kind } = await of.perform(approveClaim({ code, ownerId, name }));
   assert(kind === 'bound');
   say({ did: 'claim', name, key: deviceKey.thumbprint });

@@ -7,6 +7,7 @@ import { registerRelay, setRelayAlive } from '../../../relay/registry/deeds/rela
 import { configureApex } from '../../../relay/registry/deeds/zone-apex.ts';
 import type { Registry } from '../../../relay/registry/registry.ts';
 import { openZoneFeed } from '../../../relay/registry/zone-feed.ts';
+import { readZone } from '../../../relay/registry/zone-publication.ts';
 import { deviceKey, deviceName, makeWorld, type World } from './fixture.ts';
 import { computedAnew, hostname, serialOf, settings, stored, zoneLines } from './zone-fixture.ts';
 
