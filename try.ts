@@ -71,15 +71,15 @@ async function serve(
 
   const relay = new TryProcess({ ...files.relay, name: 'relay', restarts: true, say });
   processes.add(open.use(relay));
-  await relay.start();
-  say(`relay: process ${relay.pid}, https on ${ADDRESS}:${port}`);
-  const device = new TryProcess({ ...files.device, name: 'device', restarts: false, say });
-  processes.add(open.use(device));
   const dns = new TryProcess({ ...files.dns, name: 'dns', restarts: true, say });
   processes.add(open.use(dns));
-  await Promise.all([device.start(), dns.start()]);
-  say(`device: process ${device.pid}, tunnel is up`);
+  await Promise.all([relay.start(), dns.start()]);
+  say(`relay: process ${relay.pid}, https on ${ADDRESS}:${port}`);
   say(`dns: process ${dns.pid}, on ${ADDRESS}:${dnsPort}`);
+  const device = new TryProcess({ ...files.device, name: 'device', restarts: false, say });
+  processes.add(open.use(device));
+  await device.start();
+  say(`device: process ${device.pid}, tunnel is up`);
 
   const entrance = { address: ADDRESS, port, ca: files.caPem };
   await Promise.all(

@@ -1,5 +1,6 @@
 // `waygate device` on the command line: the program, and what an owner asks of his device's names.
 import type { Command } from 'commander';
+import { keepCompiled } from './compile-cache.ts';
 import { nameOf, optionalNameOf } from './name-argument.ts';
 import {
   assertYes,
@@ -25,6 +26,7 @@ export function addDevice(waygate: Command): void {
         import('./device-client/config.ts'),
         import('./device-client/main.ts'),
       ]);
+      keepCompiled();
       await runProgram({
         name: 'device',
         configFile,

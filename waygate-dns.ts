@@ -1,5 +1,6 @@
 // `waygate dns` on the command line.
 import type { Command } from 'commander';
+import { keepCompiled } from './compile-cache.ts';
 import { configOf, examples, type ProgramFlags, programCommand } from './waygate-command.ts';
 
 export function addDns(waygate: Command): void {
@@ -12,6 +13,7 @@ export function addDns(waygate: Command): void {
         import('./dns/config.ts'),
         import('./dns-program.ts'),
       ]);
+      keepCompiled();
       await runProgram({
         name: 'dns',
         configFile,

@@ -1,5 +1,6 @@
 // `waygate relay` on the command line: the program, and what the vendor asks of its state.
 import type { Command } from 'commander';
+import { keepCompiled } from './compile-cache.ts';
 import { nameOf, optionalNameOf } from './name-argument.ts';
 import { keepYoungHeapSmall } from './relay/protocol/young-buffers.ts';
 import type { EnrollRequest, OrderRequest, RevokeRequest } from './relay-verbs.ts';
@@ -18,12 +19,13 @@ export function addRelay(waygate: Command): void {
   const relay = programCommand(waygate, 'relay', "the vendor's side: entrance and tunnels").action(
     async (flags: ProgramFlags, command: Command) => {
       const configFile = configOf(flags, command);
-      keepYoungHeapSmall();
       const [{ runProgram }, { relaySchema }, { startRelay }] = await Promise.all([
         import('./program.ts'),
         import('./relay/config.ts'),
         import('./relay/main.ts'),
       ]);
+      keepCompiled();
+      keepYoungHeapSmall();
       await runProgram({
         name: 'relay',
         configFile,

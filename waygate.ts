@@ -2,6 +2,7 @@
 // The command line. Exit codes: 0 done, 1 failed, 2 used wrongly. What a script may rely on goes to
 // stdout, everything else to stderr. Programs are loaded when they are run, so that help is fast.
 import { Command, CommanderError } from 'commander';
+import { startCompileCache } from './compile-cache.ts';
 import { failureSentence, isBug } from './failure.ts';
 import release from './package.json' with { type: 'json' };
 import { examples } from './waygate-command.ts';
@@ -9,6 +10,8 @@ import { addDevice } from './waygate-device.ts';
 import { addDns } from './waygate-dns.ts';
 import { addRelay } from './waygate-relay.ts';
 import { addTry } from './waygate-try.ts';
+
+startCompileCache();
 
 // Whatever the commands use must stand above: nothing below has run yet.
 await main();

@@ -12,7 +12,6 @@ import { type Release, release } from './deeds/release.ts';
 import { type Revocation, revoke } from './deeds/revoke.ts';
 import { EpochCounter } from './epoch-counter.ts';
 import { NAME_POLICY, type NamePolicy } from './policy.ts';
-import { openPostgres } from './postgres-database.ts';
 import { FOLLOW_NAMES, type Following } from './reader.ts';
 import { RegistryError } from './registry-error.ts';
 import { SightingLog } from './sighting-log.ts';
@@ -59,8 +58,10 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   }
 }
 
-function openDatabase(place: DatabasePlace): Promise<RegistryDatabase> {
+async function openDatabase(place: DatabasePlace): Promise<RegistryDatabase> {
   if (place.kind === 'sqlite') return openSqlite(place.file);
+  // Loaded by who has one: every start of a program and every verb opens a registry.
+  const { openPostgres } = await import('./postgres-database.ts');
   return openPostgres(place.url);
 }
 
