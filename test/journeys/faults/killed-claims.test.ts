@@ -15,6 +15,6 @@ describe.skipIf(need.skip)('a relay that is killed while names are changed', () 
   }, async () => {
     await using vendor = await Installation.make({ more: SHORT_CLAIM_CODES });
     const { query } = worldIn(join(vendor.folder, 'relay'));
-    await killRelays(vendor, { kills: 8, query });
+    await killRelays(vendor, { kills: 4, query });
   });
 });

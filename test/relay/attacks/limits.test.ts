@@ -18,7 +18,7 @@ const MIB = 1_048_576;
  */
 async function cpuMsOf(program: ProgramName, work: () => Promise<void>): Promise<number> {
   const warmUps = 3;
-  const [rounds, runs] = [3, 5];
+  const [rounds, runs] = [3, 2];
   for (let at = 0; at < warmUps; at += 1) await work();
   const costsMs: number[] = [];
   for (let round = 0; round < rounds; round += 1) {

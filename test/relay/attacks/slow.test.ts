@@ -21,7 +21,8 @@ describe('slow visitors', { timeout: 60_000 }, () => {
     for (const visitor of heads.visitors) {
       expect(visitor.finals().map(({ status }) => status)).toEqual([408]);
     }
-    expect(normalMs).toBeLessThan(200);
+    // Who waited for a deadline would wait for seconds; other suites on the same cores take their share.
+    expect(normalMs).toBeLessThan(500);
     expect(normal.tookMs.length).toBeGreaterThan(50);
     // Their time has not come.
     expect([bodies.left, reads.left]).toEqual([100, 100]);
