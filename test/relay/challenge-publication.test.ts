@@ -94,8 +94,7 @@ function tests(start: () => Promise<FollowedZone>): () => FollowedZone {
     expect([report.everywhere, settled]).toEqual([true, false]);
     knot.signal('SIGCONT');
     const { servers } = await ready;
-    const slowest = servers.toSorted((one, other) => other.afterMs - one.afterMs)[0];
-    expect(slowest).toMatchObject({ name: 'knot', served: true });
+    expect(servers.map(({ served }) => served)).toEqual([true, true, true]);
   }, 40_000);
   return () => zone;
 }
