@@ -4,7 +4,7 @@
 // collector nothing; when the block is full, all is forgotten. Once most of it is taken, only what is
 // asked for a second time is admitted, so that a flood of random names washes nothing out. When the zone changes, an entry of a changed
 // label is stale at once; a changed apex or edge, which other answers lead to, empties the cache.
-import type { Body } from './codec.ts';
+import { type Body, emptyBody } from './codec.ts';
 import { lowerByte } from './domain-name.ts';
 import type { Query } from './query.ts';
 
@@ -65,21 +65,8 @@ export class AnswerCache {
     this.#words = new Int32Array(this.#bytes.buffer, this.#bytes.byteOffset, bytes >> 2);
     const slots = 2 ** Math.ceil(Math.log2(bytes / CACHE_LIMITS.bytesPerSlot));
     this.#slots = new Int32Array(slots);
-    this.body = {
-      bytes: this.#bytes,
-      start: 0,
-      length: 0,
-      rcode: 0,
-      authoritative: true,
-      truncated: false,
-      answers: 0,
-      authorities: 0,
-      additionals: 0,
-      serialAt: -1,
-      rotateAt: 0,
-      rotateCount: 0,
-      rotateBytes: 0,
-    };
+    this.body = emptyBody(this.#bytes);
+    this.body.authoritative = true;
   }
 
   /** True: `body` is the answer to the question of this message. */

@@ -37,6 +37,25 @@ export interface Body {
   rotateBytes: number;
 }
 
+/** An answer without records, in bytes that are yet to be written. */
+export function emptyBody(bytes: Buffer): Body {
+  return {
+    bytes,
+    start: 0,
+    length: 0,
+    rcode: 0,
+    authoritative: false,
+    truncated: false,
+    answers: 0,
+    authorities: 0,
+    additionals: 0,
+    serialAt: -1,
+    rotateAt: 0,
+    rotateCount: 0,
+    rotateBytes: 0,
+  };
+}
+
 export interface AnswerPlace {
   readonly start: number;
   readonly end: number;
@@ -73,21 +92,7 @@ class ByteWriter extends Packet.Writer {
 
 export class AnswerWriter {
   readonly #writer = new ByteWriter();
-  readonly #body: Body = {
-    bytes: this.#writer.bytes,
-    start: 0,
-    length: 0,
-    rcode: 0,
-    authoritative: false,
-    truncated: false,
-    answers: 0,
-    authorities: 0,
-    additionals: 0,
-    serialAt: -1,
-    rotateAt: 0,
-    rotateCount: 0,
-    rotateBytes: 0,
-  };
+  readonly #body: Body = emptyBody(this.#writer.bytes);
 
   /**
    * Writes what fits before `end`, whole sets only, to stand behind a question with these labels that

@@ -1,5 +1,6 @@
 // HTML that is escaped by construction: what is put into a template is text, unless it is itself the
 // result of a template. There is no way around it, so nothing from outside can become markup.
+import { escaped } from '../entrance/page-html.ts';
 
 declare const markupBrand: unique symbol;
 
@@ -40,17 +41,4 @@ function text(content: Content): string {
   if (content instanceof Markup) return content.markup;
   if (Array.isArray(content)) return content.map(text).join('');
   throw new TypeError('Only text and markup may stand in a page.');
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-/** Safe between tags and in quoted attributes, the only places where contents stand. */
-function escaped(content: string): string {
-  return content.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
 }

@@ -3,11 +3,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BROWSER_PROGRAMS, Browser } from '../world/browser.ts';
+import { freePort } from '../world/free-port.ts';
 import { requires } from '../world/requires.ts';
 import { type Ready, readyLine, startTrial } from '../world/trial.ts';
 import { until } from '../world/visits.ts';
@@ -126,16 +126,6 @@ async function startNotebook(): Promise<AsyncDisposable & { readonly target: str
     throw new Error(said, { cause: error });
   }
   return { target, [Symbol.asyncDispose]: end };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 describe.skipIf(computing.skip)('Jupyter Notebook', { timeout: 120_000 }, () => {

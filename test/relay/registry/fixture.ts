@@ -14,7 +14,7 @@ import {
   type Registry,
   type RegistryLimits,
 } from '../../../relay/registry/registry.ts';
-import type { RegistryErrorCode } from '../../../relay/registry/registry-error.ts';
+import { RegistryError, type RegistryErrorCode } from '../../../relay/registry/registry-error.ts';
 import type { PostgresServer } from '../../world/postgres.ts';
 
 /** A server that was killed recovers before it answers. */
@@ -113,4 +113,18 @@ export async function wellAgain(registry: Registry): Promise<void> {
 
 export async function faultIs(registry: Registry, code: RegistryErrorCode): Promise<void> {
   await vi.waitFor(() => expect(registry.fault?.code).toBe(code), FAULT_WAIT);
+}
+
+/** The message of a refusal, which ends with what to do. */
+export async function expectRefusal(
+  work: Promise<unknown>,
+  code: RegistryErrorCode,
+): Promise<string> {
+  const error: unknown = await work.then(
+    () => new Error('it was done'),
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(RegistryError);
+  expect(error).toMatchObject({ code });
+  return String(error);
 }

@@ -1,23 +1,12 @@
 import { describe, expect, test, vi } from 'vitest';
-import { RegistryError, type RegistryErrorCode } from '../../../relay/registry/registry-error.ts';
 import { requires } from '../../world/requires.ts';
 import { onBothEngines } from './engines.ts';
-import { deviceKey, deviceName, enrollMany } from './fixture.ts';
+import { deviceKey, deviceName, enrollMany, expectRefusal } from './fixture.ts';
 
 const alice = deviceName('alice');
 const bob = deviceName('bob');
 const actor = 'test';
 const by = { kind: 'operator', user: 'test' } as const;
-
-async function expectRefusal(work: Promise<unknown>, code: RegistryErrorCode): Promise<string> {
-  const error: unknown = await work.then(
-    () => new Error('it was done'),
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(RegistryError);
-  expect(error).toMatchObject({ code });
-  return String(error);
-}
 
 onBothEngines(requires('initdb', 'setpriv'), (makeWorld) => {
   describe('names', () => {

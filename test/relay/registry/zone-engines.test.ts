@@ -11,9 +11,10 @@ import type { ZoneFeed } from '../../../relay/registry/zone-feed.ts';
 import { PostgresServer } from '../../world/postgres.ts';
 import { requires } from '../../world/requires.ts';
 import { onBothEngines } from './engines.ts';
-import { type AnyWorld, deviceKey, deviceName, postgresWorld } from './fixture.ts';
+import { type AnyWorld, deviceName, postgresWorld } from './fixture.ts';
 import {
   computedAnew,
+  enroll,
   feedOf,
   serves,
   settings,
@@ -148,12 +149,6 @@ async function publishedIn<Place extends AnyWorld>(world: Place): Promise<Publis
   const registry = await world.open();
   await registry.perform(configureApex(settings()));
   return { world, registry, feed: await feedOf(registry) };
-}
-
-async function enroll(registry: Registry, name: string): Promise<string> {
-  const key = deviceKey();
-  await registry.enroll({ name: deviceName(name), deviceKey: key, actor: 'test' });
-  return key.thumbprint;
 }
 
 /** A zone as lines, after the steps were applied to the lines of an older one. */

@@ -8,7 +8,7 @@ import type { ZoneFeed } from '../../../relay/registry/zone-feed.ts';
 import { pruneJournal } from '../../../relay/registry/zone-journal.ts';
 import { isLaterSerial } from '../../../relay/registry/zone-serial.ts';
 import { deviceKey, deviceName, enrollMany, makeWorld, type World } from './fixture.ts';
-import { feedOf, serialOf, serves, settings, until } from './zone-fixture.ts';
+import { enroll, feedOf, serialOf, serves, settings, until } from './zone-fixture.ts';
 
 const OPERATOR = { kind: 'operator', user: 'root' } as const;
 
@@ -17,12 +17,6 @@ async function published(): Promise<{ world: World; registry: Registry; feed: Zo
   const registry = await world.open();
   await registry.perform(configureApex(settings()));
   return { world, registry, feed: await feedOf(registry) };
-}
-
-async function enroll(registry: Registry, name: string): Promise<string> {
-  const key = deviceKey();
-  await registry.enroll({ name: deviceName(name), deviceKey: key, actor: 'test' });
-  return key.thumbprint;
 }
 
 describe('the feed', () => {

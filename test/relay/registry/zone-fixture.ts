@@ -9,6 +9,7 @@ import type { Zone } from '../../../dns/zone.ts';
 import type { Registry } from '../../../relay/registry/registry.ts';
 import { openZoneFeed, type ZoneFeed } from '../../../relay/registry/zone-feed.ts';
 import { publishAll } from '../../../relay/registry/zone-publication.ts';
+import { deviceKey, deviceName } from './fixture.ts';
 
 export function hostname(text: string): Hostname {
   const parsed = parseHostname(text);
@@ -100,4 +101,11 @@ export async function feedOf(registry: Registry): Promise<ZoneFeed> {
   const feed = await openZoneFeed(registry, pino({ level: 'silent' }));
   onTestFinished(() => feed.close());
   return feed;
+}
+
+/** A name for a new key, whose thumbprint it gives. */
+export async function enroll(registry: Registry, name: string): Promise<string> {
+  const key = deviceKey();
+  await registry.enroll({ name: deviceName(name), deviceKey: key, actor: 'test' });
+  return key.thumbprint;
 }

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, onTestFinished } from 'vitest';
 import type { DatabasePlace } from '../../../../relay/registry/database.ts';
 import type { Deed } from '../../../../relay/registry/deed.ts';
 import { claimState, openClaim } from '../../../../relay/registry/deeds/claim.ts';
@@ -12,14 +12,11 @@ import { type Enrolment, enroll } from '../../../../relay/registry/deeds/enroll.
 import { listHistory, listNames } from '../../../../relay/registry/listings.ts';
 import type { NamePolicy } from '../../../../relay/registry/policy.ts';
 import { openRegistry, type Registry } from '../../../../relay/registry/registry.ts';
-import {
-  RegistryError,
-  type RegistryErrorCode,
-} from '../../../../relay/registry/registry-error.ts';
+import type { RegistryErrorCode } from '../../../../relay/registry/registry-error.ts';
 import { signIn } from '../../../../relay/registry/sign-in.ts';
 import { PostgresServer } from '../../../world/postgres.ts';
 import { requires } from '../../../world/requires.ts';
-import { deviceKey, deviceName } from '../fixture.ts';
+import { deviceKey, deviceName, expectRefusal } from '../fixture.ts';
 
 export const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
@@ -135,17 +132,6 @@ export class DeedWorld {
   }
 
   async refused(deed: Deed<unknown>, code: RegistryErrorCode): Promise<string> {
-    return refusal(this.do(deed), code);
+    return expectRefusal(this.do(deed), code);
   }
-}
-
-/** The message of a refusal, which ends with what to do. */
-async function refusal(work: Promise<unknown>, code: RegistryErrorCode): Promise<string> {
-  const error: unknown = await work.then(
-    () => new Error('it was done'),
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(RegistryError);
-  expect(error).toMatchObject({ code });
-  return String(error);
 }
