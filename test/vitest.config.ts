@@ -1,0 +1,39 @@
+// Which suites run beside each other. One that compares times or counts CPU says so in its name
+// (`*.alone.test.ts`) and runs when nothing else does; the others share the cores.
+import { defineConfig } from 'vitest/config';
+
+const LONG = 'test/long/**';
+const ALONE = 'test/**/*.alone.test.ts';
+
+const common = { testTimeout: 30_000, hookTimeout: 60_000 };
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          ...common,
+          name: 'together',
+          include: ['test/**/*.test.ts'],
+          exclude: [LONG, ALONE],
+          // Much of what suites do is waiting for programs that start.
+          maxWorkers: 3,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: 'alone',
+          include: [ALONE],
+          exclude: [LONG],
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: { ...common, name: 'long', include: [`${LONG}/*.test.ts`], maxWorkers: 1 },
+      },
+    ],
+  },
+});
