@@ -4,7 +4,13 @@
 // certificate lie in one file and are never out of step; `ca-ZONE.pem` beside it is for everybody.
 // The first import has to stay first: @peculiar/x509 fails to load without it.
 import 'reflect-metadata';
-import { createPrivateKey, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  randomBytes,
+  webcrypto,
+  X509Certificate,
+} from 'node:crypto';
 import { join } from 'node:path';
 import {
   AuthorityKeyIdentifierExtension,
@@ -20,25 +26,26 @@ import {
   X509Certificate as X509Fields,
 } from '@peculiar/x509';
 import type { Hostname } from '../dns/name.ts';
+import type { CertificateName, KeyedCertificate } from './certificate.ts';
 import type { Store } from './store.ts';
-
-export interface IssuedCertificate {
-  /** The certificate and what is needed up to the root, without the root. */
-  readonly certPem: string;
-  readonly keyPem: string;
-  readonly notAfterMs: number;
-}
-
-/** A DNS name in a certificate: a hostname, or `*.` and one. */
-export type CertificateName = Hostname | `*.${Hostname}`;
 
 export interface Authority {
   /** The root certificate that visitors' browsers have to trust. */
   readonly caPem: string;
   /** A new key and a certificate for exactly these names, all of them in the zone. */
-  issue(names: readonly CertificateName[]): Promise<IssuedCertificate>;
+  issue(names: readonly CertificateName[]): Promise<KeyedCertificate>;
+  /** The same for a key that somebody else has: an EC key as SubjectPublicKeyInfo. */
+  sign(names: readonly CertificateName[], publicKeyDer: Buffer): Promise<SignedCertificate>;
   /** True when this authority has signed that certificate. */
   signed(certificate: X509Certificate): boolean;
+}
+
+/** A certificate whose key is elsewhere. */
+export interface SignedCertificate {
+  /** As in `KeyedCertificate`. */
+  readonly certPem: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
 }
 
 export type AuthorityErrorCode =
@@ -134,23 +141,42 @@ function authority(root: Root, zone: Hostname): Authority {
   const signingKey = createPrivateKey(root.keyPem).toCryptoKey(P256, false, ['sign']);
   return {
     caPem: root.certPem,
-    issue: (names) => {
-      const outside = names.find((name) => !inZone(name, zone));
-      if (outside === undefined) return issueLeaf(names, certificate, signingKey);
-      throw new AuthorityError(
-        'ERR_AUTHORITY_OUTSIDE_ZONE',
-        `The local CA of ${zone} may not issue a certificate for ${outside}.`,
-      );
+    issue: async (names) => {
+      assertInZone(names, zone);
+      const keys = await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify']);
+      const signed = await signLeaf(names, keys.publicKey, { root: certificate, signingKey });
+      const { certPem, notAfterMs } = signed;
+      return { certPem, keyPem: await exportKey(keys.privateKey), notAfterMs };
+    },
+    sign: async (names, publicKeyDer) => {
+      assertInZone(names, zone);
+      const key = importPublicKey(publicKeyDer);
+      return signLeaf(names, key, { root: certificate, signingKey });
     },
     signed: (leaf) => leaf.checkIssued(certificate) && leaf.verify(certificate.publicKey),
   };
 }
 
-async function issueLeaf(
+function assertInZone(names: readonly CertificateName[], zone: Hostname): void {
+  const outside = names.find((name) => !inZone(name, zone));
+  if (outside === undefined) return;
+  throw new AuthorityError(
+    'ERR_AUTHORITY_OUTSIDE_ZONE',
+    `The local CA of ${zone} may not issue a certificate for ${outside}.`,
+  );
+}
+
+function importPublicKey(der: Buffer): webcrypto.CryptoKey {
+  const key = createPublicKey({ key: der, format: 'der', type: 'spki' });
+  const namedCurve = key.asymmetricKeyDetails?.namedCurve === 'secp384r1' ? 'P-384' : 'P-256';
+  return key.toCryptoKey({ name: 'ECDSA', namedCurve }, true, ['verify']);
+}
+
+async function signLeaf(
   names: readonly CertificateName[],
-  root: X509Certificate,
-  signingKey: webcrypto.CryptoKey,
-): Promise<IssuedCertificate> {
+  publicKey: webcrypto.CryptoKey,
+  { root, signingKey }: { root: X509Certificate; signingKey: webcrypto.CryptoKey },
+): Promise<SignedCertificate> {
   const startMs = nowMs();
   const rootEndMs = root.validToDate.getTime();
   if (startMs >= rootEndMs) {
@@ -160,15 +186,15 @@ async function issueLeaf(
         'is right, move the ca-*.pem files away and let browsers trust the new CA that is made.',
     );
   }
-  const keys = await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify']);
-  const notAfterMs = Math.floor(Math.min(startMs + LEAF_DAYS * DAY_MS, rootEndMs) / 1000) * 1000;
+  const notAfterMs = wholeSeconds(Math.min(startMs + LEAF_DAYS * DAY_MS, rootEndMs));
+  const notBeforeMs = wholeSeconds(Math.max(startMs - BACKDATED_MS, root.validFromDate.getTime()));
   const rootKey = root.publicKey.toCryptoKey(P256, true, ['verify']);
   const certificate = await X509CertificateGenerator.create({
-    publicKey: keys.publicKey,
+    publicKey,
     signingKey,
     serialNumber: makeSerial(),
     issuer: new X509Fields(root.raw).subjectName,
-    notBefore: new Date(Math.max(startMs - BACKDATED_MS, root.validFromDate.getTime())),
+    notBefore: new Date(notBeforeMs),
     notAfter: new Date(notAfterMs),
     signingAlgorithm: SIGNATURE,
     extensions: [
@@ -181,11 +207,15 @@ async function issueLeaf(
         true,
       ),
       await AuthorityKeyIdentifierExtension.create(rootKey),
-      await SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await SubjectKeyIdentifierExtension.create(publicKey),
     ],
   });
-  const certPem = `${certificate.toString('pem')}\n`;
-  return { certPem, keyPem: await exportKey(keys.privateKey), notAfterMs };
+  return { certPem: `${certificate.toString('pem')}\n`, notBeforeMs, notAfterMs };
+}
+
+/** Certificates tell the time in seconds. */
+function wholeSeconds(ms: number): number {
+  return Math.floor(ms / 1_000) * 1_000;
 }
 
 function parseRoot(pem: string, file: string): Root {

@@ -1,65 +1,97 @@
-// Which certificate serves a hostname. Two kinds of certificate cover the whole zone:
-//   {zone, *.zone}          the zone itself and every single label below it: `alice.zone`, `my.zone`
-//   {alice, *.alice}.zone   everything below a device that the registry knows: `code.alice.zone`
-// A hostname outside the zone, too deep in it, or below an unknown device gets none, and nothing is
-// ever issued for it. For the others the order is: memory, disk, issue. A certificate is renewed in
-// the background after two thirds of its life, by its own dates, when somebody asks for it; until its
-// last second it goes on being served, whatever stops the renewal.
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+// Which certificate serves a hostname. Who may be served at all, and by which certificates, is told by
+// `subjects`, a lookup in memory; the certificates come from a CertificateSource. Here they are kept as
+// contexts, a bounded number of them, and the best candidate that is valid wins:
+//   - A certificate that its source calls changed is read again before the next handshake; connections
+//     keep the context that they began with.
+//   - One that is over is served only when no other candidate is left: it is the visitor's clock that
+//     judges it, and ours may be wrong.
+//   - A source that is away, or slow, changes nothing for what is in memory.
+import { createHash } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Logger } from 'pino';
-import { type DeviceName, type Hostname, parseHostname, splitHostname } from '../dns/name.ts';
-import type { Authority, CertificateName, IssuedCertificate } from './authority.ts';
-import type { Store } from './store.ts';
+import type { Hostname } from '../dns/name.ts';
+import type { CertificateSource, KeyedCertificate } from './certificate.ts';
 
 export const CHOOSER_LIMITS = {
-  /** A context costs 40 KB that V8 cannot see: 200 MB. */
+  /** A context costs 42 KB that V8 cannot see: 210 MB. */
   contextsMax: 5_000,
-  /** Contexts in the making; beyond it a visitor is refused at once instead of waiting in line. */
+  /** Certificates that are being read; beyond it a visitor gets the next candidate, or is refused. */
   inFlightMax: 1_000,
-  /** Freed contexts are reused only after a collection, which V8 sees no reason for. */
-  evictionsPerCollection: 1_000,
-  /** After a failure, before the next attempt for the same certificate. */
+  /**
+   * Freed contexts are reused only after a collection, which V8 sees no reason for. So memory is
+   * bounded by `contextsMax` and these together: 250 MB.
+   */
+  freedPerCollection: 1_000,
+  /** After a failure, before the source is asked for the same certificate again. */
   retryAfterMs: 10_000,
+  /** For so long a certificate that is not there is not looked for, unless the source tells of it. */
+  missingForMs: 30_000,
+  /** Subjects that rest after a failure or because they have none: 4 MB. The oldest makes room. */
+  restingMax: 20_000,
+  /** No visitor waits longer for a source; most have given up by then. */
+  loadMs: 5_000,
+  /** A change that was not told of is found, and a source asked to renew, after this at the latest. */
+  recheckMs: 3_600_000,
 } as const;
 
+export type ChooserLimits = Readonly<Record<keyof typeof CHOOSER_LIMITS, number>>;
+
 export interface ChooserOptions {
-  readonly zone: Hostname;
-  readonly store: Store;
-  readonly authority: Pick<Authority, 'issue' | 'signed'>;
-  /** Does the registry know this device? Called for every choice, so it must be a lookup. */
-  readonly known: (name: DeviceName) => boolean;
-  /** Everything of a context but certificate and key: versions, ciphers, groups. */
-  readonly settings: (certificateName: string) => SecureContextOptions;
+  /** The certificates that may serve a hostname, best first; none: refuse it. Must be a lookup. */
+  readonly subjects: (hostname: Hostname) => readonly Hostname[];
+  readonly source: CertificateSource;
+  /** Everything of a context but certificate and key: versions, ciphers, groups, ticket keys. */
+  readonly settings: (subject: Hostname) => SecureContextOptions;
+  /** What changes when `settings` does; contexts of before are then made anew, each when it is used. */
+  readonly edition?: () => number;
   readonly log: Logger;
-  readonly contextsMax?: number;
+  readonly limits?: Partial<ChooserLimits>;
   /** The wall clock, as certificates have wall-clock dates. */
   readonly wallClockMs?: () => number;
 }
 
 interface Held {
   readonly context: SecureContext;
-  readonly renewAtMs: number;
   readonly notAfterMs: number;
+  /** Of certificate and key, to tell whether what was read again is something else. */
+  readonly digest: string;
+  readonly edition: number;
+  /** By the monotonic clock. */
+  readonly recheckAtMs: number;
+  /** The source says that there is another one. */
+  changed: boolean;
+}
+
+/** A certificate that is being read. */
+interface Flight {
+  /** Settled in time, whatever the source does. Never rejects. */
+  readonly landed: Promise<void>;
+  /** Nobody waits for it any more. */
+  late: boolean;
+  /** There was a change meanwhile: what is being read may be old. */
+  changed: boolean;
 }
 
 export class Chooser {
   readonly #options: ChooserOptions;
+  readonly #limits: ChooserLimits;
   readonly #wallClockMs: () => number;
-  readonly #contextsMax: number;
-  /** By the shorter name of the certificate; the least recently used comes first. */
+  readonly #edition: () => number;
+  /** By subject; the least recently used comes first. */
   readonly #held = new Map<Hostname, Held>();
-  readonly #inFlight = new Map<Hostname, Promise<SecureContext | undefined>>();
-  /** Until when no new attempt is made, by the monotonic clock. */
-  readonly #failedUntilMs = new Map<Hostname, number>();
-  #evictions = 0;
+  readonly #flights = new Map<Hostname, Flight>();
+  /** Until when the source is not asked, by the monotonic clock; the oldest comes first. */
+  readonly #resting = new Map<Hostname, number>();
+  #freed = 0;
 
   constructor(options: ChooserOptions) {
     this.#options = options;
+    this.#limits = { ...CHOOSER_LIMITS, ...options.limits };
     this.#wallClockMs = options.wallClockMs ?? (() => Date.now());
-    this.#contextsMax = options.contextsMax ?? CHOOSER_LIMITS.contextsMax;
+    this.#edition = options.edition ?? (() => 0);
+    options.source.onChange((subject) => this.#changed(subject));
   }
 
   /** Contexts in memory. */
@@ -72,150 +104,146 @@ export class Chooser {
    * never rejects. `undefined`: refuse the handshake (`unrecognized_name`).
    */
   choose(hostname: Hostname): SecureContext | undefined | Promise<SecureContext | undefined> {
-    const owner = this.#owner(hostname);
-    if (owner === undefined) return undefined;
-    const held = this.#held.get(owner);
-    if (held === undefined) return this.#obtain(owner);
-    const nowMs = this.#wallClockMs();
-    if (nowMs >= held.notAfterMs) return this.#obtain(owner);
-    this.#held.delete(owner);
-    this.#held.set(owner, held);
-    if (nowMs >= held.renewAtMs) void this.#obtain(owner);
+    const subjects = this.#options.subjects(hostname);
+    for (const [at, subject] of subjects.entries()) {
+      const flight = this.#look(subject);
+      if (flight !== undefined) return this.#search(subjects, at, flight);
+      const context = this.#serve(subject);
+      if (context !== undefined) return context;
+    }
+    return this.#expired(subjects);
+  }
+
+  /** Drops a certificate from memory whose name is nobody's any more. */
+  forget(subject: Hostname): void {
+    this.#changed(subject);
+    this.#drop(subject);
+  }
+
+  async #search(
+    subjects: readonly Hostname[],
+    from: number,
+    flight: Flight,
+  ): Promise<SecureContext | undefined> {
+    await flight.landed;
+    for (const [at, subject] of subjects.entries()) {
+      // What was judged before, and what has just been read, is not read again for this visitor.
+      if (at > from) await this.#look(subject)?.landed;
+      const context = this.#serve(subject);
+      if (context !== undefined) return context;
+    }
+    return this.#expired(subjects);
+  }
+
+  /** The flight that a visitor has to wait for; `undefined`: what is in memory counts, also nothing. */
+  #look(subject: Hostname): Flight | undefined {
+    const held = this.#held.get(subject);
+    const usable = held !== undefined && !held.changed && this.#wallClockMs() < held.notAfterMs;
+    if (!usable) return this.#ask(subject);
+    if (held.edition !== this.#edition() || performance.now() >= held.recheckAtMs) {
+      this.#ask(subject);
+    }
+    return undefined;
+  }
+
+  #serve(subject: Hostname): SecureContext | undefined {
+    const held = this.#held.get(subject);
+    if (held === undefined || this.#wallClockMs() >= held.notAfterMs) return undefined;
+    this.#held.delete(subject);
+    this.#held.set(subject, held);
     return held.context;
   }
 
-  /** Drops the certificate of a device whose name was released, from memory and from the disk. */
-  async forget(name: DeviceName): Promise<void> {
-    const owner = this.#below(name);
-    if (owner === undefined) return;
-    this.#held.delete(owner);
-    await this.#inFlight.get(owner);
-    this.#held.delete(owner);
-    await this.#options.store.remove(entryOf(owner));
+  #expired(subjects: readonly Hostname[]): SecureContext | undefined {
+    const last = subjects.find((subject) => this.#held.has(subject));
+    return last && this.#held.get(last)?.context;
   }
 
-  /** The hostname whose certificate, with its wildcard, covers this one. */
-  #owner(hostname: Hostname): Hostname | undefined {
-    const { zone, known } = this.#options;
-    const place = splitHostname(hostname, zone);
-    switch (place.kind) {
-      case 'zone':
-      case 'service':
-      case 'device':
-        return zone;
-      case 'workspace':
-      case 'lan':
-        return known(place.name) ? this.#below(place.name) : undefined;
-      case 'deeper':
-      case 'outside':
-        return undefined;
-    }
+  /** One flight at a time for each certificate; everybody who asks meanwhile shares it. */
+  #ask(subject: Hostname): Flight | undefined {
+    const running = this.#flights.get(subject);
+    if (running !== undefined) return running.late ? undefined : running;
+    if (this.#flights.size >= this.#limits.inFlightMax || this.#rests(subject)) return undefined;
+    const { promise: landed, resolve: land } = Promise.withResolvers<void>();
+    const flight: Flight = { landed, late: false, changed: false };
+    const timer = setTimeout(() => {
+      flight.late = true;
+      land();
+      this.#options.log.warn({ subject }, 'a certificate is long in coming; visitors do not wait');
+    }, this.#limits.loadMs);
+    void this.#load(subject, flight).finally(() => {
+      clearTimeout(timer);
+      this.#flights.delete(subject);
+      land();
+    });
+    this.#flights.set(subject, flight);
+    return flight;
   }
 
-  #below(name: DeviceName): Hostname | undefined {
-    return parseHostname(`${name}.${this.#options.zone}`);
-  }
-
-  /** One attempt at a time for each certificate; everybody who asks meanwhile shares it. */
-  #obtain(owner: Hostname): Promise<SecureContext | undefined> | undefined {
-    const running = this.#inFlight.get(owner);
-    if (running !== undefined) return running;
-    if (this.#inFlight.size >= CHOOSER_LIMITS.inFlightMax) return undefined;
-    const waitUntilMs = this.#failedUntilMs.get(owner);
-    if (waitUntilMs !== undefined && performance.now() < waitUntilMs) return undefined;
-    const attempt = this.#load(owner)
-      .catch((error: unknown) => this.#failed(owner, error))
-      .finally(() => this.#inFlight.delete(owner));
-    this.#inFlight.set(owner, attempt);
-    return attempt;
-  }
-
-  async #load(owner: Hostname): Promise<SecureContext | undefined> {
-    const names: CertificateName[] = [owner, `*.${owner}`];
-    const stored = await this.#fromDisk(owner, names);
-    if (stored !== undefined && this.#wallClockMs() < renewAtMs(stored.certPem)) {
-      return this.#hold(owner, stored);
-    }
+  async #load(subject: Hostname, flight: Flight): Promise<void> {
     try {
-      const issued = await this.#options.authority.issue(names);
-      await this.#toDisk(owner, issued);
-      return this.#hold(owner, issued);
+      const found = await this.#options.source.load(subject);
+      if (found !== undefined) return this.#hold(subject, found, flight);
+      this.#drop(subject);
+      // Told of while it was looked for: the next visitor looks again.
+      if (!flight.changed) this.#rest(subject, this.#limits.missingForMs);
     } catch (error) {
-      if (stored === undefined) throw error;
-      const context = this.#hold(owner, stored);
-      this.#failed(owner, error);
-      return context;
+      this.#rest(subject, this.#limits.retryAfterMs);
+      this.#options.log.error({ err: error, subject }, 'a certificate could not be had');
     }
   }
 
-  #hold(owner: Hostname, { certPem, keyPem, notAfterMs }: IssuedCertificate): SecureContext {
-    const settings = this.#options.settings(owner);
-    const context = createSecureContext({ ...settings, cert: certPem, key: keyPem });
-    this.#failedUntilMs.delete(owner);
-    this.#held.delete(owner);
-    this.#held.set(owner, { context, renewAtMs: renewAtMs(certPem), notAfterMs });
+  #hold(subject: Hostname, { certPem, keyPem, notAfterMs }: KeyedCertificate, flight: Flight) {
+    const digest = createHash('sha256').update(keyPem).update(certPem).digest('base64');
+    const edition = this.#edition();
+    const before = this.#held.get(subject);
+    const same = before?.digest === digest && before.edition === edition;
+    const context = same
+      ? before.context
+      : createSecureContext({
+          ...this.#options.settings(subject),
+          cert: certPem,
+          key: keyPem,
+        });
+    if (!same) this.#drop(subject);
+    this.#resting.delete(subject);
+    const recheckAtMs = performance.now() + this.#limits.recheckMs;
+    const { changed } = flight;
+    this.#held.delete(subject);
+    this.#held.set(subject, { context, notAfterMs, digest, edition, recheckAtMs, changed });
+    // One that is over and was read again is over still: it is not asked for with each handshake.
+    if (this.#wallClockMs() >= notAfterMs) this.#rest(subject, this.#limits.retryAfterMs);
     for (const oldest of this.#held.keys()) {
-      if (this.#held.size <= this.#contextsMax) break;
-      this.#held.delete(oldest);
-      this.#evictions += 1;
-      if (this.#evictions % CHOOSER_LIMITS.evictionsPerCollection === 0) collectGarbage();
-    }
-    return context;
-  }
-
-  #failed(owner: Hostname, error: unknown): undefined {
-    if (this.#failedUntilMs.size >= CHOOSER_LIMITS.inFlightMax) this.#failedUntilMs.clear();
-    this.#failedUntilMs.set(owner, performance.now() + CHOOSER_LIMITS.retryAfterMs);
-    this.#options.log.error({ err: error, name: owner }, 'no new certificate could be had');
-  }
-
-  /** What is on the disk, if it is whole, ours, for exactly these names, and not over. */
-  async #fromDisk(
-    owner: Hostname,
-    names: readonly CertificateName[],
-  ): Promise<IssuedCertificate | undefined> {
-    const { store, authority, log } = this.#options;
-    try {
-      const text = await store.read(entryOf(owner));
-      if (text === undefined) return undefined;
-      const certificate = new X509Certificate(text);
-      // One from the future was issued here all the same: it is the clock that is not set yet.
-      if (this.#wallClockMs() >= certificate.validToDate.getTime()) return undefined;
-      if (!authority.signed(certificate)) return undefined;
-      const covered = names.map((name) => `DNS:${name}`).join(', ');
-      const certPem = text.slice(text.indexOf(CERTIFICATE_HEADER));
-      const keyPem = text.slice(0, text.length - certPem.length);
-      if (certificate.subjectAltName !== covered) return undefined;
-      if (!certificate.checkPrivateKey(createPrivateKey(keyPem))) return undefined;
-      return { certPem, keyPem, notAfterMs: certificate.validToDate.getTime() };
-    } catch (error) {
-      // A parser's error may quote the key, so only its class is told.
-      const reason = error instanceof Error ? error.name : 'unknown';
-      log.warn({ name: owner, reason }, 'a stored certificate cannot be used; a new one is issued');
-      return undefined;
+      if (this.#held.size <= this.#limits.contextsMax) break;
+      this.#drop(oldest);
     }
   }
 
-  /** A full disk costs a new certificate after the next start, and nothing now. */
-  async #toDisk(owner: Hostname, { certPem, keyPem }: IssuedCertificate): Promise<void> {
-    try {
-      await this.#options.store.write(entryOf(owner), keyPem + certPem);
-    } catch (error) {
-      this.#options.log.warn({ err: error, name: owner }, 'a certificate could not be stored');
+  #drop(subject: Hostname): void {
+    if (!this.#held.delete(subject)) return;
+    this.#freed += 1;
+    if (this.#freed % this.#limits.freedPerCollection === 0) collectGarbage();
+  }
+
+  #changed(subject: Hostname): void {
+    this.#resting.delete(subject);
+    const [held, flight] = [this.#held.get(subject), this.#flights.get(subject)];
+    if (held !== undefined) held.changed = true;
+    if (flight !== undefined) flight.changed = true;
+  }
+
+  #rest(subject: Hostname, forMs: number): void {
+    this.#resting.delete(subject);
+    this.#resting.set(subject, performance.now() + forMs);
+    for (const oldest of this.#resting.keys()) {
+      if (this.#resting.size <= this.#limits.restingMax) break;
+      this.#resting.delete(oldest);
     }
   }
-}
 
-const CERTIFICATE_HEADER = '-----BEGIN CERTIFICATE-----';
-
-function entryOf(owner: Hostname): string {
-  return `cert-${owner}.pem`;
-}
-
-function renewAtMs(certPem: string): number {
-  const { validFromDate, validToDate } = new X509Certificate(certPem);
-  const [startMs, endMs] = [validFromDate.getTime(), validToDate.getTime()];
-  return startMs + ((endMs - startMs) * 2) / 3;
+  #rests(subject: Hostname): boolean {
+    return performance.now() < (this.#resting.get(subject) ?? 0);
+  }
 }
 
 function collectGarbage(): void {

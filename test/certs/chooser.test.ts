@@ -1,27 +1,28 @@
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createServer, type SecureContext, connect as tlsConnect } from 'node:tls';
+import {
+  createServer,
+  type SecureContext,
+  type Server,
+  type TLSSocket,
+  connect as tlsConnect,
+} from 'node:tls';
 import fc from 'fast-check';
 import { pino } from 'pino';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type Authority, createAuthority } from '../../certs/authority.ts';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createAuthority } from '../../certs/authority.ts';
+import type { CertificateSource, KeyedCertificate } from '../../certs/certificate.ts';
 import { CHOOSER_LIMITS, Chooser, type ChooserOptions } from '../../certs/chooser.ts';
-import { openStore, type Store } from '../../certs/store.ts';
-import { type DeviceName, type Hostname, parseHostname } from '../../dns/name.ts';
+import { type Hostname, parseHostname } from '../../dns/name.ts';
 
 const ZONE = hostname('vendor.localhost');
+const ALICE = hostname('alice.vendor.localhost');
+const BOB = hostname('bob.vendor.localhost');
 const DAY_MS = 86_400_000;
 const authority = await createAuthority(ZONE);
 const lines: string[] = [];
 const log = pino({}, { write: (line) => void lines.push(line) });
-const known = new Set<string>(['alice', 'bob']);
-let directory: string;
-let store: Store;
-let issue: ReturnType<typeof vi.fn<Authority['issue']>>;
 
 function hostname(text: string): Hostname {
   const parsed = parseHostname(text);
@@ -29,31 +30,61 @@ function hostname(text: string): Hostname {
   return parsed;
 }
 
-beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'waygate-chooser-'));
-  store = await openStore(directory);
-  issue = vi.fn(authority.issue);
+const issueFor = (subject: Hostname) => authority.issue([subject, `*.${subject}`]);
+
+/** A source whose certificates a test puts in and takes out. */
+class Shelf implements CertificateSource {
+  readonly certificates = new Map<Hostname, KeyedCertificate>();
+  readonly load = vi.fn(
+    async (subject: Hostname): Promise<KeyedCertificate | undefined> =>
+      this.certificates.get(subject),
+  );
+  #listener: (subject: Hostname) => void = () => undefined;
+
+  onChange(listener: (subject: Hostname) => void): void {
+    this.#listener = listener;
+  }
+
+  async put(subject: Hostname): Promise<string> {
+    const certificate = await issueFor(subject);
+    this.set(subject, certificate);
+    return new X509Certificate(certificate.certPem).serialNumber;
+  }
+
+  set(subject: Hostname, certificate: KeyedCertificate): void {
+    this.certificates.set(subject, certificate);
+    this.#listener(subject);
+  }
+
+  take(subject: Hostname): void {
+    this.certificates.delete(subject);
+    this.#listener(subject);
+  }
+}
+
+let shelf: Shelf;
+
+beforeEach(() => {
+  shelf = new Shelf();
   lines.length = 0;
 });
 
-afterEach(async () => {
+afterEach(() => {
   vi.useRealTimers();
-  await rm(directory, { recursive: true });
 });
 
-function chooser(change: Partial<ChooserOptions> = {}): Chooser {
-  return new Chooser({
-    zone: ZONE,
-    store,
-    authority: { issue, signed: authority.signed },
-    known: (name: DeviceName) => known.has(name),
-    settings: () => ({ minVersion: 'TLSv1.2' }),
-    log,
-    ...change,
-  });
+/** `alice` may be served by its own or the zone's, `code.alice` by alice's, `*.example` by nobody's. */
+function subjects(visited: Hostname): readonly Hostname[] {
+  if (!visited.endsWith(ZONE)) return [];
+  const labels = visited.slice(0, -ZONE.length - 1).split('.');
+  const own = hostname(`${labels.at(-1) || 'none'}.${ZONE}`);
+  return visited === ZONE ? [ZONE] : labels.length === 1 ? [own, ZONE] : [own];
 }
 
-const chosen = (from: Chooser, text: string) => from.choose(hostname(text));
+function chooser(change: Partial<ChooserOptions> = {}): Chooser {
+  const settings = () => ({ minVersion: 'TLSv1.2' }) as const;
+  return new Chooser({ subjects, source: shelf, settings, log, ...change });
+}
 
 /** The certificate inside a context, as it goes to a visitor. */
 function certificateOf(context: SecureContext | undefined): X509Certificate {
@@ -63,230 +94,207 @@ function certificateOf(context: SecureContext | undefined): X509Certificate {
   return new X509Certificate(der);
 }
 
-async function serialOf(from: Chooser, text: string): Promise<string> {
-  return certificateOf(await chosen(from, text)).serialNumber;
+async function serialOf(from: Chooser, subject: Hostname): Promise<string | undefined> {
+  const context = await from.choose(subject);
+  return context && certificateOf(context).serialNumber;
 }
 
 describe('the choice', () => {
-  test.each([
-    ['vendor.localhost', 'DNS:vendor.localhost, DNS:*.vendor.localhost'],
-    ['alice.vendor.localhost', 'DNS:vendor.localhost, DNS:*.vendor.localhost'],
-    ['nobody.vendor.localhost', 'DNS:vendor.localhost, DNS:*.vendor.localhost'],
-    ['my.vendor.localhost', 'DNS:vendor.localhost, DNS:*.vendor.localhost'],
-    ['code.alice.vendor.localhost', 'DNS:alice.vendor.localhost, DNS:*.alice.vendor.localhost'],
-    [
-      '8080--code.alice.vendor.localhost',
-      'DNS:alice.vendor.localhost, DNS:*.alice.vendor.localhost',
-    ],
-    ['lan.bob.vendor.localhost', 'DNS:bob.vendor.localhost, DNS:*.bob.vendor.localhost'],
-  ])('for %s is the certificate of %s', async (text, names) => {
-    const certificate = certificateOf(await chosen(chooser(), text));
-    expect(certificate.subjectAltName).toBe(names);
-    expect(certificate.checkHost(text)).toBeDefined();
-  });
-
-  test.each([
-    'localhost',
-    'bank.example',
-    'evilvendor.localhost',
-    'alice.vendor.localhost.evil.example',
-    'code.nobody.vendor.localhost',
-    'x.tunnel.vendor.localhost',
-    'a.code.alice.vendor.localhost',
-    'wpad.alice.vendor.localhost',
-  ])('for %s is refused at once, and nothing is issued', async (text) => {
-    expect(chosen(chooser(), text)).toBeUndefined();
-    expect(issue).not.toHaveBeenCalled();
-    expect(await store.list()).toEqual([]);
-  });
-
-  test('is made once however many ask, comes from memory then, and from the disk after a start', async () => {
-    const first = chooser();
-    const serials = await Promise.all(
-      Array.from({ length: 50 }, (_, at) => serialOf(first, `w${at}.alice.vendor.localhost`)),
-    );
-    expect(new Set(serials).size).toBe(1);
-    expect(chosen(first, 'code.alice.vendor.localhost')).not.toBeInstanceOf(Promise);
-    const second = chooser();
-    expect(await serialOf(second, 'code.alice.vendor.localhost')).toBe(serials[0]);
-    expect(issue).toHaveBeenCalledTimes(1);
-    expect(await store.list()).toEqual(['cert-alice.vendor.localhost.pem']);
-  });
-
-  test('forgets a released name', async () => {
+  test('is the best candidate that there is', async () => {
+    const zone = await shelf.put(ZONE);
     const one = chooser();
-    await chosen(one, 'code.alice.vendor.localhost');
-    known.delete('alice');
-    expect(chosen(one, 'code.alice.vendor.localhost')).toBeUndefined();
-    known.add('alice');
-    const place = [...known].find((name): name is DeviceName => name === 'alice');
-    if (place !== undefined) await one.forget(place);
-    expect(one.size).toBe(0);
-    expect(await store.list()).toEqual([]);
+    expect(await serialOf(one, ALICE)).toBe(zone);
+    const alice = await shelf.put(ALICE);
+    expect(await serialOf(one, ALICE)).toBe(alice);
+    expect(await serialOf(one, hostname(`code.${ALICE}`))).toBe(alice);
+    expect(await serialOf(one, BOB)).toBe(zone);
+    expect(await serialOf(one, hostname(`code.${BOB}`))).toBeUndefined();
+  });
+
+  test('for a name that nobody has is a refusal at once, and costs nothing', () => {
+    expect(chooser().choose(hostname('bank.example'))).toBeUndefined();
+    expect(shelf.load).not.toHaveBeenCalled();
+  });
+
+  test('is read once however many ask, and comes from memory then', async () => {
+    const serial = await shelf.put(ALICE);
+    const one = chooser();
+    const visits = Array.from({ length: 50 }, (_, at) => hostname(`w${at}.${ALICE}`));
+    const serials = await Promise.all(visits.map((visit) => serialOf(one, visit)));
+    expect(new Set(serials)).toEqual(new Set([serial]));
+    expect(shelf.load).toHaveBeenCalledTimes(1);
+    expect(one.choose(ALICE)).not.toBeInstanceOf(Promise);
+  });
+
+  test('of a missing certificate costs one look for all the handshakes of strangers', async () => {
+    await shelf.put(ZONE);
+    const one = chooser();
+    for (let visit = 0; visit < 20; visit += 1) await one.choose(hostname(`code.${ALICE}`));
+    expect(shelf.load).toHaveBeenCalledTimes(1);
+    await shelf.put(ALICE);
+    expect(await one.choose(hostname(`code.${ALICE}`))).toBeDefined();
+  });
+
+  test('looks for a missing certificate again after a while', async () => {
+    const one = chooser({ limits: { missingForMs: 0 } });
+    expect(await one.choose(ALICE)).toBeUndefined();
+    shelf.certificates.set(ALICE, await issueFor(ALICE));
+    expect(await one.choose(ALICE)).toBeDefined();
   });
 
   test('keeps at most so many contexts, and drops the least recently used', async () => {
-    const one = chooser({ contextsMax: 2 });
-    await chosen(one, 'code.alice.vendor.localhost');
-    await chosen(one, 'code.bob.vendor.localhost');
-    await chosen(one, 'code.alice.vendor.localhost');
-    await chosen(one, 'vendor.localhost');
+    for (const subject of [ZONE, ALICE, BOB]) await shelf.put(subject);
+    const one = chooser({ limits: { contextsMax: 2 } });
+    for (const subject of [ALICE, BOB, ALICE, ZONE]) await one.choose(subject);
     expect(one.size).toBe(2);
-    expect(chosen(one, 'code.alice.vendor.localhost')).not.toBeInstanceOf(Promise);
-    expect(chosen(one, 'code.bob.vendor.localhost')).toBeInstanceOf(Promise);
+    expect(one.choose(ALICE)).not.toBeInstanceOf(Promise);
+    expect(one.choose(BOB)).toBeInstanceOf(Promise);
+  });
+
+  test('forgets what it is told to', async () => {
+    await shelf.put(ALICE);
+    const one = chooser();
+    await one.choose(ALICE);
+    one.forget(ALICE);
+    expect(one.size).toBe(0);
+    expect(one.choose(ALICE)).toBeInstanceOf(Promise);
   });
 });
 
-describe('renewal', () => {
-  test('happens in the background after two thirds of the life, and nobody waits', async () => {
-    let nowMs = Date.now();
-    const one = chooser({ wallClockMs: () => nowMs });
-    const text = 'code.alice.vendor.localhost';
-    const before = await serialOf(one, text);
-    nowMs += 59 * DAY_MS;
-    expect(await serialOf(one, text)).toBe(before);
-    expect(issue).toHaveBeenCalledTimes(1);
-    nowMs += 2 * DAY_MS;
-    vi.useFakeTimers({ now: nowMs, toFake: ['Date'] });
-    const meanwhile = chosen(one, text);
+describe('a change', () => {
+  test('is served from the next handshake on', async () => {
+    const before = await shelf.put(ALICE);
+    const one = chooser();
+    expect(await serialOf(one, ALICE)).toBe(before);
+    const after = await shelf.put(ALICE);
+    expect(after).not.toBe(before);
+    expect(await serialOf(one, ALICE)).toBe(after);
+    expect(one.size).toBe(1);
+  });
+
+  test('that comes while the old one is being read is not lost', async () => {
+    const old = await issueFor(ALICE);
+    const reading = Promise.withResolvers<KeyedCertificate>();
+    shelf.load.mockReturnValueOnce(reading.promise);
+    const one = chooser();
+    const first = one.choose(ALICE);
+    const after = await shelf.put(ALICE);
+    reading.resolve(old);
+    expect(await first).toBeDefined();
+    expect(await serialOf(one, ALICE)).toBe(after);
+  });
+
+  test('by which a certificate is gone takes it out of service', async () => {
+    const zone = await shelf.put(ZONE);
+    await shelf.put(ALICE);
+    const one = chooser();
+    await one.choose(ALICE);
+    shelf.take(ALICE);
+    expect(await serialOf(one, ALICE)).toBe(zone);
+    expect(await one.choose(hostname(`code.${ALICE}`))).toBeUndefined();
+  });
+
+  test('that nobody told of is found in the end, in the background', async () => {
+    const before = await shelf.put(ALICE);
+    const one = chooser({ limits: { recheckMs: 0 } });
+    await one.choose(ALICE);
+    shelf.certificates.set(ALICE, await issueFor(ALICE));
+    const meanwhile = one.choose(ALICE);
     expect(meanwhile).not.toBeInstanceOf(Promise);
     expect(certificateOf(await meanwhile).serialNumber).toBe(before);
-    await vi.waitFor(async () => expect(await serialOf(one, text)).not.toBe(before));
-    expect(issue).toHaveBeenCalledTimes(2);
+    await vi.waitFor(async () => expect(await serialOf(one, ALICE)).not.toBe(before));
   });
 
-  test('F-8 that fails changes nothing until the last second, and is not tried all the time', async () => {
-    let nowMs = Date.now();
-    const one = chooser({ wallClockMs: () => nowMs });
-    const text = 'code.alice.vendor.localhost';
-    const before = await serialOf(one, text);
-    issue.mockRejectedValue(new Error('the CA is down'));
-    nowMs += 89 * DAY_MS;
-    for (const from of [one, chooser({ wallClockMs: () => nowMs })]) {
-      issue.mockClear();
-      expect(await serialOf(from, text)).toBe(before);
-      await vi.waitFor(() => expect(issue).toHaveBeenCalledTimes(1));
-      await vi.waitFor(() => expect(lines.join('')).toContain('no new certificate'));
-      lines.length = 0;
-      for (let visit = 0; visit < 20; visit += 1) {
-        expect(await serialOf(from, text)).toBe(before);
-        // An attempt in the background would begin with the disk.
-        await store.list();
-      }
-      expect(issue).toHaveBeenCalledTimes(1);
-    }
-    nowMs += 2 * DAY_MS;
-    expect(await chosen(one, text)).toBeUndefined();
-  });
-
-  test('takes what another process has stored meanwhile', async () => {
-    let nowMs = Date.now();
-    const [one, other] = [chooser({ wallClockMs: () => nowMs }), chooser()];
-    const text = 'code.alice.vendor.localhost';
-    const before = await serialOf(one, text);
-    vi.useFakeTimers({ now: nowMs + 61 * DAY_MS, toFake: ['Date'] });
-    nowMs += 61 * DAY_MS;
-    const after = await serialOf(other, text);
-    expect(after).not.toBe(before);
-    await chosen(one, text);
-    await vi.waitFor(async () => expect(await serialOf(one, text)).toBe(after));
-    expect(issue).toHaveBeenCalledTimes(2);
+  test('of the settings makes contexts anew in the background; what is the same stays', async () => {
+    await shelf.put(ALICE);
+    let edition = 1;
+    const one = chooser({ edition: () => edition, limits: { recheckMs: 0 } });
+    const first = await one.choose(ALICE);
+    expect(await one.choose(ALICE)).toBe(first);
+    await vi.waitFor(() => expect(shelf.load.mock.settledResults.length).toBeGreaterThan(1));
+    expect(await one.choose(ALICE)).toBe(first);
+    edition = 2;
+    expect(one.choose(ALICE)).toBe(first);
+    await vi.waitFor(async () => expect(await one.choose(ALICE)).not.toBe(first));
   });
 });
 
-describe('what is on the disk', () => {
-  const entry = 'cert-alice.vendor.localhost.pem';
-  const text = 'code.alice.vendor.localhost';
-
-  async function stored(name: string): Promise<string> {
-    const { keyPem, certPem } = await authority.issue([hostname(name), `*.${hostname(name)}`]);
-    return keyPem + certPem;
-  }
-
-  test('is replaced when it is damaged, of other names, another key or another CA', async () => {
-    const [alice, bob] = await Promise.all([
-      stored('alice.vendor.localhost'),
-      stored('bob.vendor.localhost'),
-    ]);
-    const stranger = await (await createAuthority(ZONE)).issue([
-      hostname('alice.vendor.localhost'),
-      `*.${hostname('alice.vendor.localhost')}`,
-    ]);
-    const certificate = alice.slice(alice.indexOf('-----BEGIN CERT'));
-    const otherKey = bob.slice(0, bob.indexOf('-----BEGIN CERT')) + certificate;
-    for (const bad of [
-      '',
-      'x',
-      alice.slice(0, -100),
-      certificate,
-      bob,
-      otherKey,
-      stranger.keyPem + stranger.certPem,
-    ]) {
-      await store.write(entry, bad);
-      issue.mockClear();
-      const served = certificateOf(await chosen(chooser(), text));
-      expect(issue).toHaveBeenCalledTimes(1);
-      expect(served.checkHost(text)).toBeDefined();
-      expect(await store.read(entry)).not.toBe(bad);
-    }
-    const secret = alice.split('\n')[1] ?? '';
-    expect(lines.join('')).not.toContain(secret.slice(0, 16));
-  });
-
-  test('F-6 may be full: the certificate is served from memory', async () => {
-    const full: Store = { ...store, write: () => Promise.reject(new Error('ENOSPC')) };
-    const one = chooser({ store: full });
-    const serial = await serialOf(one, text);
-    expect(await serialOf(one, text)).toBe(serial);
-    expect(lines.join('')).toContain('could not be stored');
-  });
-
-  test('F-5 may come from the future, while the clock is not set yet', async () => {
-    const before = await serialOf(chooser(), text);
-    expect(await serialOf(chooser({ wallClockMs: () => 0 }), text)).toBe(before);
-  });
-});
-
-describe('T-8', () => {
-  test('of 1e4 visits to many names, none is shown the certificate of another', async () => {
-    const names = Array.from({ length: 120 }, (_, at) => `dev-${at}`);
-    const one = chooser({ contextsMax: 60, known: (name) => name.startsWith('dev-') });
-    const hosts = fc
-      .constantFrom(...names)
-      .chain((name) =>
-        fc.constantFrom(
-          `code.${name}`,
-          `lan.${name}`,
-          `8080--web.${name}`,
-          name,
-          'my',
-          `x.y.${name}`,
-        ),
-      );
-    const visits = fc.sample(hosts, 10_000).map((label) => hostname(`${label}.${ZONE}`));
-    const seen = new WeakMap<SecureContext, X509Certificate>();
-    for (let at = 0; at < visits.length; at += 20) {
-      await Promise.all(
-        visits.slice(at, at + 20).map(async (visit) => {
-          const context = await one.choose(visit);
-          const refused = visit.startsWith('x.y.');
-          expect(context === undefined).toBe(refused);
-          if (context === undefined) return;
-          const certificate = seen.get(context) ?? certificateOf(context);
-          seen.set(context, certificate);
-          if (certificate.checkHost(visit) === undefined) {
-            throw new Error(`${visit} was shown ${certificate.subjectAltName}`);
-          }
-        }),
-      );
-    }
-    expect(one.size).toBeLessThanOrEqual(60);
-  }, 60_000);
-
-  test('a browser that trusts the CA is content with what arrives over TLS', async () => {
+describe('a source', () => {
+  test('that is away changes nothing for what is in memory, and is not asked with each visit', async () => {
+    const before = await shelf.put(ALICE);
     const one = chooser();
-    const server = createServer({
+    await one.choose(ALICE);
+    await shelf.put(ALICE);
+    shelf.load.mockClear();
+    shelf.load.mockRejectedValue(new Error('the registry is away'));
+    for (let visit = 0; visit < 20; visit += 1) expect(await serialOf(one, ALICE)).toBe(before);
+    for (let visit = 0; visit < 20; visit += 1) expect(await one.choose(BOB)).toBeUndefined();
+    expect(shelf.load.mock.calls).toEqual([[ALICE], [BOB], [ZONE]]);
+    expect(lines.join('')).toContain('the registry is away');
+  });
+
+  test('that never answers keeps nobody waiting for long', async () => {
+    const zone = await shelf.put(ZONE);
+    const one = chooser({ limits: { loadMs: 20 } });
+    await one.choose(ZONE);
+    const late = Promise.withResolvers<KeyedCertificate>();
+    shelf.load.mockReturnValueOnce(late.promise);
+    expect(await serialOf(one, ALICE)).toBe(zone);
+    expect(one.choose(ALICE)).not.toBeInstanceOf(Promise);
+    const alice = await issueFor(ALICE);
+    late.resolve(alice);
+    const { serialNumber } = new X509Certificate(alice.certPem);
+    await vi.waitFor(async () => expect(await serialOf(one, ALICE)).toBe(serialNumber));
+  });
+
+  test('beyond the bound of what is being read a visitor is refused at once', () => {
+    shelf.load.mockReturnValue(new Promise(() => undefined));
+    const one = chooser({ limits: { inFlightMax: 3 } });
+    for (const at of [1, 2, 3]) {
+      expect(one.choose(hostname(`code.device${at}.${ZONE}`))).toBeInstanceOf(Promise);
+    }
+    expect(one.choose(hostname(`code.${ALICE}`))).toBeUndefined();
+    expect(one.choose(hostname(`code.device2.${ZONE}`))).toBeInstanceOf(Promise);
+  });
+
+  test('that damages a certificate is an error of that name alone', async () => {
+    shelf.set(ALICE, { certPem: 'x', keyPem: 'y', notAfterMs: Infinity });
+    const zone = await shelf.put(ZONE);
+    expect(await serialOf(chooser(), ALICE)).toBe(zone);
+  });
+});
+
+describe('an expired certificate', () => {
+  test('F-8 is served until its last second, and gives way to any that is valid', async () => {
+    let nowMs = Date.now();
+    const alice = await shelf.put(ALICE);
+    const one = chooser({ wallClockMs: () => nowMs });
+    expect(await serialOf(one, ALICE)).toBe(alice);
+    nowMs += 90 * DAY_MS - 60_000;
+    expect(await serialOf(one, ALICE)).toBe(alice);
+    nowMs += 120_000;
+    vi.useFakeTimers({ now: nowMs, toFake: ['Date'] });
+    const zone = await shelf.put(ZONE);
+    expect(await serialOf(one, ALICE)).toBe(zone);
+  });
+
+  test('F-5 is served when there is no other: it is our clock that may be wrong', async () => {
+    const nowMs = Date.now() + 40 * 365 * DAY_MS;
+    const alice = await shelf.put(ALICE);
+    const one = chooser({ wallClockMs: () => nowMs });
+    expect(await serialOf(one, hostname(`code.${ALICE}`))).toBe(alice);
+    for (let visit = 0; visit < 20; visit += 1) await one.choose(hostname(`code.${ALICE}`));
+    expect(shelf.load).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('over TLS', () => {
+  let server: Server;
+  let one: Chooser;
+
+  beforeEach(async () => {
+    one = chooser();
+    server = createServer({
       SNICallback: (name, done) => {
         const parsed = parseHostname(name);
         Promise.resolve(parsed === undefined ? undefined : one.choose(parsed)).then(
@@ -295,33 +303,67 @@ describe('T-8', () => {
         );
       },
     });
+    server.on('secureConnection', (socket) => socket.pipe(socket).on('error', () => undefined));
     server.on('tlsClientError', () => undefined);
     await once(server.listen(0, '127.0.0.1'), 'listening');
+  });
+
+  afterEach(() => server.close());
+
+  async function visit(servername: string): Promise<TLSSocket | undefined> {
     const { port } = server.address() as AddressInfo;
-    const visit = async (servername: string): Promise<boolean> => {
-      const socket = tlsConnect({ port, host: '127.0.0.1', servername, ca: authority.caPem });
-      const trusted = await once(socket, 'secureConnect').then(
-        () => socket.authorized,
-        () => false,
-      );
-      socket.destroy();
-      return trusted;
-    };
-    expect(await visit('vendor.localhost')).toBe(true);
-    expect(await visit('alice.vendor.localhost')).toBe(true);
-    expect(await visit('code.alice.vendor.localhost')).toBe(true);
-    expect(await visit('code.nobody.vendor.localhost')).toBe(false);
-    expect(await visit('bank.example')).toBe(false);
-    server.close();
+    const socket = tlsConnect({ port, host: '127.0.0.1', servername, ca: authority.caPem });
+    onTestFinished(() => void socket.destroy());
+    const trusted = once(socket, 'secureConnect').then(
+      () => socket.authorized,
+      () => false,
+    );
+    return (await trusted) ? socket : undefined;
+  }
+
+  test('T-8 a browser that trusts the CA is content with what arrives', async () => {
+    for (const subject of [ZONE, ALICE]) await shelf.put(subject);
+    expect(await visit(ZONE)).toBeDefined();
+    expect(await visit(ALICE)).toBeDefined();
+    expect(await visit(`code.${ALICE}`)).toBeDefined();
+    expect(await visit(`code.${BOB}`)).toBeUndefined();
+    expect(await visit('bank.example')).toBeUndefined();
+  });
+
+  test('a certificate is replaced while a connection that began with the old one goes on', async () => {
+    const before = await shelf.put(ALICE);
+    const old = await visit(ALICE);
+    const after = await shelf.put(ALICE);
+    const young = await visit(ALICE);
+    expect(old?.getPeerX509Certificate()?.serialNumber).toBe(before);
+    expect(young?.getPeerX509Certificate()?.serialNumber).toBe(after);
+    old?.write('still here');
+    expect(String((await once(old ?? server, 'data'))[0])).toBe('still here');
   });
 });
 
-test('beyond the bound of contexts in the making a visitor is refused at once', async () => {
-  const never: Authority['issue'] = () => new Promise(() => undefined);
-  const one = chooser({ authority: { issue: never, signed: authority.signed }, known: () => true });
-  for (let at = 0; at < CHOOSER_LIMITS.inFlightMax; at += 1) {
-    expect(chosen(one, `code.device${at}.vendor.localhost`)).toBeInstanceOf(Promise);
+test('T-8 of 1e4 visits to many names, none is shown the certificate of another', async () => {
+  const names = Array.from({ length: 110 }, (_, at) => hostname(`dev-${at}.${ZONE}`));
+  await Promise.all([ZONE, ...names].map((subject) => shelf.put(subject)));
+  const one = chooser({ limits: { contextsMax: 90 } });
+  const hosts = fc
+    .constantFrom(...names)
+    .chain((name) => fc.constantFrom(`code.${name}`, `lan.${name}`, name, ZONE));
+  const visits = fc.sample(hosts, 10_000).map(hostname);
+  const seen = new WeakMap<SecureContext, X509Certificate>();
+  for (let at = 0; at < visits.length; at += 20) {
+    await Promise.all(
+      visits.slice(at, at + 20).map(async (visit) => {
+        const context = await one.choose(visit);
+        if (context === undefined) throw new Error(`${visit} was refused`);
+        const certificate = seen.get(context) ?? certificateOf(context);
+        seen.set(context, certificate);
+        if (certificate.checkHost(visit) === undefined) {
+          throw new Error(`${visit} was shown ${certificate.subjectAltName}`);
+        }
+      }),
+    );
   }
-  expect(chosen(one, 'code.alice.vendor.localhost')).toBeUndefined();
-  expect(chosen(one, 'code.device7.vendor.localhost')).toBeInstanceOf(Promise);
-});
+  expect(one.size).toBeLessThanOrEqual(90);
+  expect(shelf.load.mock.calls.length).toBeGreaterThan(CHOOSER_LIMITS.freedPerCollection);
+}, 60_000);
