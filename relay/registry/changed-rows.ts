@@ -1,6 +1,7 @@
 // The present rows of all names and keys that the history tells of since a moment.
 import type { Kysely } from 'kysely';
-import type { RegistryTables } from './schema.ts';
+import type { HistoryWord, RegistryTables } from './schema.ts';
+import type { ServedDomainRow } from './served-domains.ts';
 import type { NameRow, RegisteredDevice, RegistryChange } from './snapshot.ts';
 
 const CHANGED_LIMITS = {
@@ -21,7 +22,7 @@ export interface Changed extends RegistryChange {
 export async function readChanged(db: Transaction, sinceId: number): Promise<Changed | undefined> {
   const deeds = await db
     .selectFrom('history')
-    .select(['name', 'thumbprint'])
+    .select(['name', 'thumbprint', 'what', 'detail'])
     .where('id', '>', sinceId)
     .orderBy('id')
     .limit(CHANGED_LIMITS.deedsMax + 1)
@@ -36,9 +37,46 @@ export async function readChanged(db: Transaction, sinceId: number): Promise<Cha
   const namesOf = (list: readonly string[]) =>
     db.selectFrom('names').select('name').where('thumbprint', 'in', list).execute();
   for (const { name } of await inParts(bare, namesOf)) about.add(name);
+  const domains = await readDomains(db, new Set(deeds.flatMap(domainsIn)));
+  // Whoever has the wildcard above a domain loses a hostname to it, or gets one back.
+  for (const [, row] of domains) if (row?.wildcard === 1) about.add(row.name);
   const names = await readNames(db, about);
   for (const { thumbprint } of names) if (thumbprint !== null) keys.add(thumbprint);
-  return { about, names, devices: await readDevices(db, keys) };
+  return { about, names, devices: await readDevices(db, keys), domains };
+}
+
+const DOMAIN_WORDS: ReadonlySet<HistoryWord> = new Set([
+  'domain-added',
+  'domain-changed',
+  'domain-proven',
+  'domain-suspended',
+  'domain-moved',
+  'domain-removed',
+] as const);
+
+/** Of `app.example.org`, or `app.example.org (why)`: that domain, and the one above it. */
+function domainsIn({
+  what,
+  detail,
+}: Pick<RegistryTables['history'], 'what' | 'detail'>): readonly string[] {
+  const domain = DOMAIN_WORDS.has(what) ? detail?.split(' ', 1)[0] : undefined;
+  return domain === undefined ? [] : [domain, domain.slice(domain.indexOf('.') + 1)];
+}
+
+async function readDomains(
+  db: Transaction,
+  about: ReadonlySet<string>,
+): Promise<[string, ServedDomainRow | undefined][]> {
+  const rows = await inParts(about, (list) =>
+    db
+      .selectFrom('domains')
+      .select(['domain', 'name', 'workspace', 'wildcard'])
+      .where('domain', 'in', list)
+      .where('state', '=', 'proven')
+      .execute(),
+  );
+  const served = new Map(rows.map((row) => [row.domain, row]));
+  return [...about].map((domain) => [domain, served.get(domain)]);
 }
 
 /** What the snapshot shows of these names, in the order of the names. */

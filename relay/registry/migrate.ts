@@ -1,7 +1,8 @@
 // Brings a database up to date. Of several processes that start at once, one does it and the others wait.
 import type { Kysely } from 'kysely';
 import { Migrator } from 'kysely/migration';
-import { type Engine, migrations } from './migrations.ts';
+import type { Engine } from './engine.ts';
+import { migrations } from './migrations.ts';
 import { RegistryError } from './registry-error.ts';
 import type { RegistryTables } from './schema.ts';
 

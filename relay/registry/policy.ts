@@ -5,7 +5,7 @@ const DAY_MS = 24 * HOUR_MS;
 export interface NamePolicy {
   /** How long a renamed device's old name stays its owner's and answers with a redirect. */
   readonly renameGraceMs: number;
-  /** How long a released name is nobody's. */
+  /** How long a released name is nobody's, at least. */
   readonly quarantineMs: number;
   /** How long the old device and the owner can veto that a name goes to a new key. */
   readonly recoveryDelayMs: number;
@@ -22,7 +22,11 @@ export interface NamePolicy {
 export const NAME_POLICY: NamePolicy = {
   /** Bookmarks that are used at least monthly learn the new name by themselves. */
   renameGraceMs: 30 * DAY_MS,
-  /** As long as a certificate can live (authority.ts), so nobody can imitate the next owner. */
+  /**
+   * As long as a certificate can live, so nobody can imitate the next owner: those of the relay are not
+   * served any more, but a device keeps its own key. Where one of its certificates ends later than
+   * this, the quarantine lasts as long (deeds/device-certificates.ts).
+   */
   quarantineMs: 90 * DAY_MS,
   /** Whoever looks at his mail or his device once a day can still object. */
   recoveryDelayMs: DAY_MS,

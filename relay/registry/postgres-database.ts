@@ -3,8 +3,8 @@
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { Pool, type PoolConfig, types } from 'pg';
 import type { RegistryDatabase, RegistryWork } from './database.ts';
+import { POSTGRES_ENGINE } from './engine.ts';
 import { migrate } from './migrate.ts';
-import { POSTGRES_ENGINE } from './migrations.ts';
 import { postgresFault } from './postgres-fault.ts';
 import { CHANNEL, PostgresListener } from './postgres-listener.ts';
 import { RegistryError } from './registry-error.ts';

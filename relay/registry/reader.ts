@@ -109,9 +109,19 @@ async function isComplete(db: Transaction, snapshot: RegistrySnapshot): Promise<
         .where('state', '=', 'held')
         .as('names'),
       from.selectFrom('devices').select(sql<number>`count(*)`.as('rows')).as('devices'),
+      from
+        .selectFrom('domains')
+        .select(sql<number>`count(*)`.as('rows'))
+        .where('state', '=', 'proven')
+        .as('domains'),
     ])
     .executeTakeFirst();
-  return Number(row?.names) === snapshot.heldRows && Number(row?.devices) === snapshot.deviceRows;
+  const { heldRows, deviceRows, domainRows } = snapshot;
+  return (
+    Number(row?.names) === heldRows &&
+    Number(row?.devices) === deviceRows &&
+    Number(row?.domains) === domainRows
+  );
 }
 
 async function unexplainedLoss(

@@ -105,16 +105,107 @@ export interface RegistryTables {
   };
   /** Wrong guesses, by who guesses at what: `claim owner:17`, `order 192.0.2.0/24`. */
   attempts: { subject: string; failures: number; since: number };
+  /** Own domains. Several names may want one; only one of them has proven it at a time. */
   domains: {
     domain: string;
     name: string;
+    /** Null: the whole device; with `wildcard` its workspaces lie below the domain. */
     workspace: string | null;
+    /** 1: everything one label below the domain belongs to it. */
+    wildcard: number;
     /** The random label of its CNAME target, `<target>.to.<zone>`. */
     target: string;
     /** The unguessable value of its TXT record. */
     proof: string;
-    state: 'pending' | 'proven' | 'suspended';
+    state: DomainState;
     added_at: number;
+    proven_at: number | null;
+    /** When it was looked at last, and when it is to be looked at again. */
+    checked_at: number | null;
+    check_due_at: number;
+    /** Since when a domain that was proven has failed its checks. */
+    failing_since: number | null;
+    /** What the last look found, as JSON (relay/domains/report.ts). */
+    finding: string | null;
+  };
+  /** A certificate that is wanted, and how far its order is. */
+  certificate_work: {
+    purpose: CertificatePurpose;
+    /** The shortest of its names: `alice.vendor.dev`, `app.example.org`. */
+    subject: string;
+    /** `device`: whose key signs for it; otherwise empty. */
+    thumbprint: string;
+    /** JSON array of names. */
+    names: string;
+    /** `device`: what it has sent, base64 of DER. */
+    csr: string | null;
+    /** Lower is sooner: -2 the zone, -1 asked for by a person, 0 there is none, else when it ends. */
+    urgency: number;
+    due_at: number;
+    attempts: number;
+    last_error: string | null;
+    last_error_at: number | null;
+    /** Which authority is tried, by its place in the configuration. */
+    authority: number;
+    /** The order that is under way, to be taken up by whoever has the lease next. */
+    order_url: string | null;
+    order_ca: string | null;
+    /** Sealed (certs/envelope.ts). */
+    order_key: string | null;
+    order_csr: string | null;
+    leased_by: string | null;
+    leased_until: number | null;
+    /** Grows with every lease: who has an older one writes nothing. */
+    fence: number;
+    /** The present certificate. */
+    certificate_id: number | null;
+  };
+  /** Every certificate that was ever issued; rows are only added, keys are wiped when replaced. */
+  certificates: {
+    id: Generated<number>;
+    purpose: CertificatePurpose;
+    subject: string;
+    thumbprint: string;
+    names: string;
+    ca: string;
+    /** Of the order that made it: the same order is never stored twice. */
+    order_url: string;
+    serial: string;
+    /** Sealed; null: the device has it, or it was wiped. */
+    key: string | null;
+    chain: string;
+    not_before: number;
+    not_after: number;
+    issued_at: number;
+    replaced_at: number | null;
+    /** When the authority wants it renewed (RFC 9773), and when to ask again. */
+    window_start: number | null;
+    window_end: number | null;
+    window_due_at: number | null;
+  };
+  /** Every order that was begun, for the budgets of authorities. */
+  certificate_orders: {
+    id: Generated<number>;
+    ca: string;
+    purpose: CertificatePurpose;
+    subject: string;
+    /** The registered domain that limits count by. */
+    domain: string;
+    /** All names, sorted and joined: limits count the exact set. */
+    name_set: string;
+    at: number;
+    /** 1: a renewal inside its window, which limits do not count. */
+    exempt: number;
+  };
+  /** Accounts at certificate authorities, one per directory. */
+  ca_accounts: { directory: string; key: string; url: string | null; created_at: number };
+  /** What a relay answers an authority that looks at an own domain. */
+  challenge_answers: {
+    hostname: string;
+    kind: 'http-01' | 'tls-alpn-01';
+    token: string;
+    key_authorization: string;
+    expires_at: number;
   };
   /** The vendor's relays. `beat` grows while a relay lives; who watches decides when it is dead. */
   relays: { id: string; addresses: string; beat: number; alive: number };
@@ -152,6 +243,10 @@ export interface RegistryTables {
  * with a redirect, still its owner's · quarantined: nobody's, until no certificate for it can be valid.
  */
 export type NameState = 'ordered' | 'held' | 'former' | 'quarantined';
+/** pending: not proven yet · proven: served · suspended: was proven, and is not any more. */
+export type DomainState = 'pending' | 'proven' | 'suspended';
+/** relay: of a device name or the zone · device: for a key of the device's own · domain: an own domain. */
+export type CertificatePurpose = 'relay' | 'device' | 'domain';
 export type ClaimState = 'open' | 'approved' | 'recovering' | 'denied';
 export type RecoveryState = 'waiting' | 'done' | 'vetoed' | 'withdrawn';
 export type TransferState = 'offered' | 'accepted' | 'withdrawn';
@@ -175,5 +270,9 @@ export type HistoryWord =
   | 'key-rotated'
   | 'revoked'
   | 'domain-added'
+  | 'domain-changed'
+  | 'domain-proven'
+  | 'domain-suspended'
+  | 'domain-moved'
   | 'domain-removed'
   | 'lan-changed';

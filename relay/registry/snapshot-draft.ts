@@ -2,6 +2,7 @@
 // not held twice.
 import { type DeviceName, parseDeviceName } from '../../dns/name.ts';
 import { ShardedMap } from '../../dns/sharded-map.ts';
+import type { ServedDomainRow } from './served-domains.ts';
 import {
   briefly,
   type DeviceEntry,
@@ -15,6 +16,7 @@ export class SnapshotDraft {
   readonly #holders = ShardedMap.draft<DeviceEntry>();
   /** What is put on it at the end: a few of all names. */
   readonly #uncommon: NameRow[] = [];
+  readonly #domains: [string, ServedDomainRow][] = [];
 
   /** A device with all names that it holds. */
   add({ thumbprint, publicKey, revoked }: RegisteredDevice, held: readonly string[]): void {
@@ -34,9 +36,13 @@ export class SnapshotDraft {
     this.#uncommon.push(row);
   }
 
+  addDomain(row: ServedDomainRow & { readonly domain: string }): void {
+    this.#domains.push([row.domain, row]);
+  }
+
   done(historyId: number): RegistrySnapshot {
     const common = { devices: this.#devices.done(), holders: this.#holders.done() };
-    const uncommon = { devices: [], names: this.#uncommon };
+    const uncommon = { devices: [], names: this.#uncommon, domains: this.#domains };
     return RegistrySnapshot.of(historyId, common).with(historyId, uncommon);
   }
 }

@@ -2,7 +2,9 @@
 // A snapshot never changes; a later one takes its place.
 import { type DeviceName, parseDeviceName } from '../../dns/name.ts';
 import { ShardedMap } from '../../dns/sharded-map.ts';
+import { ChangedLists } from './changed-lists.ts';
 import type { NameState } from './schema.ts';
+import { type OwnDomainEntry, OwnDomains, type ServedDomainRow } from './served-domains.ts';
 
 /** Renamed once a day for a grace period of a month; a longer chain is a circle. */
 const SUCCESSORS_MAX = 32;
@@ -41,6 +43,8 @@ export interface NameRow {
 export interface RegistryChange {
   readonly devices: Iterable<RegisteredDevice>;
   readonly names: Iterable<NameRow>;
+  /** Own domains, and by which name each is served now; `undefined`: by none. */
+  readonly domains?: Iterable<readonly [domain: string, row: ServedDomainRow | undefined]>;
 }
 
 /** A device and the names that it holds. Nearly all hold one, and a million arrays are not nothing. */
@@ -62,6 +66,7 @@ interface Content extends CommonContent {
   readonly recoveries: ShardedMap<WaitingRecovery>;
   /** The same by the key that would lose the name. */
   readonly threats: ShardedMap<readonly WaitingRecovery[]>;
+  readonly domains: OwnDomains;
 }
 
 export class RegistrySnapshot {
@@ -82,6 +87,7 @@ export class RegistrySnapshot {
       successors: ShardedMap.of([]),
       recoveries: ShardedMap.of([]),
       threats: ShardedMap.of([]),
+      domains: OwnDomains.NONE,
     });
   }
 
@@ -97,6 +103,20 @@ export class RegistrySnapshot {
 
   get deviceRows(): number {
     return this.#content.devices.size;
+  }
+
+  get domainRows(): number {
+    return this.#content.domains.size;
+  }
+
+  /** The own domain that a hostname belongs to, if somebody has proven it. */
+  ownDomain(hostname: string): OwnDomainEntry | undefined {
+    return this.#content.domains.of(hostname);
+  }
+
+  /** The own domains that a name is served by, in no order. */
+  domainsOf(name: DeviceName): readonly string[] {
+    return this.#content.domains.ofName(name);
   }
 
   /** The device whose name this is; it may be revoked. */
@@ -136,13 +156,13 @@ export class RegistrySnapshot {
   }
 
   /** The snapshot after a change; this one stays as it is. */
-  with(historyId: number, { devices, names }: RegistryChange): RegistrySnapshot {
+  with(historyId: number, { devices, names, domains = [] }: RegistryChange): RegistrySnapshot {
     const before = this.#content;
     const holdings = new Holdings(before, devices);
     const barred = new Map<string, true | undefined>();
     const successors = new Map<string, string | undefined>();
     const recoveries = new Map<string, WaitingRecovery | undefined>();
-    const threats = new Lists((thumbprint) => this.recoveriesAgainst(thumbprint));
+    const threats = new ChangedLists((thumbprint) => this.recoveriesAgainst(thumbprint));
     for (const row of names) {
       const name = parseDeviceName(row.name);
       if (name === undefined) {
@@ -164,6 +184,7 @@ export class RegistrySnapshot {
       successors: before.successors.with(successors),
       recoveries: before.recoveries.with(recoveries),
       threats: before.threats.with(threats.entries()),
+      domains: before.domains.with(domains),
     });
   }
 }
@@ -172,12 +193,12 @@ export class RegistrySnapshot {
 class Holdings {
   readonly #before: CommonContent;
   readonly #devices = new Map<string, RegisteredDevice>();
-  readonly #names: Lists<DeviceName>;
+  readonly #names: ChangedLists<DeviceName>;
   readonly #holders = new Map<DeviceName, string | undefined>();
 
   constructor(before: CommonContent, devices: Iterable<RegisteredDevice>) {
     this.#before = before;
-    this.#names = new Lists((thumbprint) => namesIn(before.devices.get(thumbprint)));
+    this.#names = new ChangedLists((thumbprint) => namesIn(before.devices.get(thumbprint)));
     for (const device of devices) this.#devices.set(device.thumbprint, device);
   }
 
@@ -211,37 +232,6 @@ class Holdings {
       devices: this.#before.devices.with(entries),
       holders: this.#before.holders.with(holders),
     };
-  }
-}
-
-/** Lists by key of which some change; the old ones stay as they are. */
-class Lists<Item> {
-  readonly #present: (key: string) => readonly Item[];
-  readonly #changed = new Map<string, Item[]>();
-
-  constructor(present: (key: string) => readonly Item[]) {
-    this.#present = present;
-  }
-
-  add(key: string, item: Item): void {
-    this.#of(key).push(item);
-  }
-
-  remove(key: string, item: Item): void {
-    const list = this.#of(key);
-    const at = list.indexOf(item);
-    if (at !== -1) list.splice(at, 1);
-  }
-
-  /** The changed lists; one that is empty by now is `undefined`. */
-  *entries(): Generator<readonly [string, readonly Item[] | undefined]> {
-    for (const [key, list] of this.#changed) yield [key, list.length > 0 ? list : undefined];
-  }
-
-  #of(key: string): Item[] {
-    const list = this.#changed.get(key) ?? [...this.#present(key)];
-    this.#changed.set(key, list);
-    return list;
   }
 }
 

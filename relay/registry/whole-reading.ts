@@ -27,7 +27,27 @@ export async function readWhole(db: Transaction, historyId: number): Promise<Reg
     await nextTurn();
   }
   await readUncommon(db, draft);
+  await readDomains(db, draft);
   return draft.done(historyId);
+}
+
+/** Own domains that are served. */
+async function readDomains(db: Transaction, draft: SnapshotDraft): Promise<void> {
+  for (let after = ''; ; ) {
+    const rows = await db
+      .selectFrom('domains')
+      .select(['domain', 'name', 'workspace', 'wildcard'])
+      .where('state', '=', 'proven')
+      .where('domain', '>', after)
+      .orderBy('domain')
+      .limit(BATCH_ROWS)
+      .execute();
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    for (const row of rows) draft.addDomain(row);
+    after = last.domain;
+    await nextTurn();
+  }
 }
 
 type Device = Pick<RegistryTables['devices'], 'thumbprint' | 'public_key' | 'revoked_at'>;

@@ -93,7 +93,8 @@ interface Rows {
   /** By name: the LAN addresses of its device, as stored. */
   readonly devices: ReadonlyMap<string, string | null>;
   readonly challenges: ReadonlyMap<string, readonly ChallengeRow[]>;
-  readonly targets: ReadonlyMap<string, { readonly proof: string; readonly suspended: boolean }>;
+  /** By label of its target: the proof of an own domain. */
+  readonly targets: ReadonlyMap<string, string>;
   readonly edge: Addresses;
 }
 
@@ -123,8 +124,8 @@ function textOf(settings: ApexSettings, label: string, rows: Rows): string | und
   if (settings.services.includes(label)) return serviceText(settings, label, challenges);
   const server = nameServerText(settings, label);
   if (server !== undefined) return server;
-  const target = targets.get(label);
-  if (target !== undefined) return targetText(settings, label, target, challenges);
+  const proof = targets.get(label);
+  if (proof !== undefined) return targetText(settings, label, proof, challenges);
   const lan = devices.get(label);
   if (lan === undefined) return undefined;
   return deviceText(settings, label, splitAddresses(parseAddresses(lan)), challenges);
@@ -157,20 +158,18 @@ async function readChallenges(
   return Map.groupBy(rows, ({ label }) => label);
 }
 
-async function readTargets(db: Transaction, labels: readonly string[]) {
-  if (labels.length === 0) return new Map<string, never>();
+async function readTargets(
+  db: Transaction,
+  labels: readonly string[],
+): Promise<Map<string, string>> {
+  if (labels.length === 0) return new Map();
   const targets = labels.map((label) => label.slice(0, -TARGETS.length));
   const rows = await db
     .selectFrom('domains')
-    .select(['target', 'proof', 'state'])
+    .select(['target', 'proof'])
     .where('target', 'in', targets)
     .execute();
-  return new Map(
-    rows.map(({ target, proof, state }) => [
-      `${target}${TARGETS}`,
-      { proof, suspended: state === 'suspended' },
-    ]),
-  );
+  return new Map(rows.map(({ target, proof }) => [`${target}${TARGETS}`, proof]));
 }
 
 const NO_ADDRESSES: Addresses = { v4: [], v6: [] };

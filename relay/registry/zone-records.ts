@@ -96,15 +96,21 @@ export function zoneChallengeText(
   return challenges.length === 0 ? undefined : textOf(withChallenges(settings, [], challenges));
 }
 
-/** The CNAME target of an own domain: without CAA, so that any authority may sign for the domain. */
+/**
+ * The CNAME target of an own domain: without CAA, so that any authority may sign for the domain. It is
+ * there before the domain is proven, and while it is suspended: what serves a domain is not its address.
+ */
 export function targetText(
   settings: ApexSettings,
   label: string,
-  domain: { readonly proof: string; readonly suspended: boolean },
+  proof: string,
   challenges: readonly ChallengeRow[],
 ): string {
-  const lines: ZoneEntry[] = domain.suspended ? [] : [toEdge(settings, label)];
-  lines.push([`_waygate.${label}`, settings.ttl.challenges, 'TXT', [quoted(domain.proof)]]);
+  const txt = [quoted(proof)];
+  const lines: readonly ZoneEntry[] = [
+    toEdge(settings, label),
+    [`_waygate.${label}`, settings.ttl.challenges, 'TXT', txt],
+  ];
   return textOf(withChallenges(settings, lines, challenges));
 }
 

@@ -3,6 +3,8 @@
 import type { DeedScope } from '../deed.ts';
 import { type HistoryEntry, record } from '../history.ts';
 import type { HistoryWord, RegistryTables } from '../schema.ts';
+import { endDeviceOrders } from './device-certificates.ts';
+import { endDomain } from './own-domain.ts';
 import type { BoundRow } from './tenure.ts';
 
 type RecoveryRow = RegistryTables['recoveries'];
@@ -34,7 +36,10 @@ export async function handOver(
   const { thumbprint, ownerId: owner_id } = to;
   const change = { thumbprint, owner_id, claimed_at: scope.nowMs };
   await scope.db.updateTable('names').set(change).where('name', 'in', names).execute();
-  for (const name of names) await record(scope, what, { actor, name, thumbprint, detail });
+  for (const name of names) {
+    await endDeviceOrders(scope, name, thumbprint);
+    await record(scope, what, { actor, name, thumbprint, detail });
+  }
 }
 
 export async function waitingRecovery(
@@ -112,14 +117,27 @@ export async function dropDomains(
   name: string,
   { actor, detail }: End,
 ): Promise<void> {
-  const dropped = await scope.db
-    .deleteFrom('domains')
+  const rows = await scope.db
+    .selectFrom('domains')
+    .selectAll()
     .where('name', '=', name)
-    .returning(['domain', 'target'])
+    .orderBy('domain')
     .execute();
-  for (const { domain, target } of dropped) {
-    scope.touch(`${target}.to`);
-    const what = `${domain}: ${detail}`;
-    await record(scope, 'domain-removed', { actor, name, detail: what });
+  for (const row of rows) await endDomain(scope, row, { actor, why: detail });
+}
+
+/** They are the device's, whatever it is called. */
+export async function moveDomains(
+  scope: DeedScope,
+  { name, to, actor }: { readonly name: string; readonly to: string; readonly actor: string },
+): Promise<void> {
+  const moved = await scope.db
+    .updateTable('domains')
+    .set({ name: to })
+    .where('name', '=', name)
+    .returning('domain')
+    .execute();
+  for (const { domain } of moved) {
+    await record(scope, 'domain-moved', { actor, name: to, detail: domain });
   }
 }

@@ -1,10 +1,11 @@
-// What time has ended: orders, offers, the grace of former names, quarantines, and recoveries that were
-// due. Run it now and then; names are judged by their times anyway (tenure.ts), so a late run harms
-// nobody but those who wait for a recovery. One run does a bounded part; run it again while it does any.
-
+// What time has ended: orders, offers, the grace of former names, quarantines, own domains that nobody
+// proved, and recoveries that were due. Run it now and then; names are judged by their times anyway
+// (tenure.ts), so a late run harms nobody but those who wait for a recovery. One run does a bounded part;
+// run it again while it does any.
 import { sweepAttempts } from '../attempts.ts';
 import type { Deed, DeedScope } from '../deed.ts';
 import { cancelOffer } from './attachments.ts';
+import { DOMAIN_LIMITS, endDomain } from './own-domain.ts';
 import { finishRecovery } from './recovery.ts';
 import { CLOCK, endState } from './tenure.ts';
 
@@ -20,6 +21,8 @@ const LAPSE_LIMITS = {
 export type Lapsed =
   | { readonly kind: 'order-lapsed' | 'rename-lapsed' | 'freed'; readonly name: string }
   | { readonly kind: 'transfer-lapsed'; readonly name: string }
+  /** It was not proven in time. */
+  | { readonly kind: 'domain-lapsed'; readonly name: string }
   | {
       readonly kind: 'recovered' | 'recovery-withdrawn';
       readonly name: string;
@@ -35,6 +38,7 @@ export function lapse(): Deed<readonly Lapsed[]> {
       ...(await lapseRecoveries(scope)),
       ...(await lapseTransfers(scope)),
       ...(await lapseNames(scope)),
+      ...(await lapseDomains(scope)),
     ];
     await sweepAttempts(scope);
     await sweepClaims(scope);
@@ -76,6 +80,21 @@ async function lapseTransfers(scope: DeedScope): Promise<Lapsed[]> {
     .execute();
   for (const { name } of over) await cancelOffer(scope, name, { actor: CLOCK, detail: 'expired' });
   return over.map(({ name }) => ({ kind: 'transfer-lapsed', name }));
+}
+
+async function lapseDomains(scope: DeedScope): Promise<Lapsed[]> {
+  const over = await scope.db
+    .selectFrom('domains')
+    .selectAll()
+    .where('state', '=', 'pending')
+    .where('added_at', '<=', scope.nowMs - DOMAIN_LIMITS.pendingMs)
+    .orderBy('target')
+    .limit(LAPSE_LIMITS.rowsMax)
+    .execute();
+  for (const row of over) {
+    await endDomain(scope, row, { actor: CLOCK, why: 'it was not proven in time' });
+  }
+  return over.map(({ name }) => ({ kind: 'domain-lapsed', name }));
 }
 
 async function lapseNames(scope: DeedScope): Promise<Lapsed[]> {

@@ -7,12 +7,13 @@ import { RegistryError } from '../registry-error.ts';
 import { makeCode, makeId } from '../secret.ts';
 import { skeletonOf } from '../skeleton.ts';
 import { assertChoosable } from './choice.ts';
-import { assertDomainFree, type OwnDomain } from './own-domain.ts';
+import type { OwnDomain } from './own-domain.ts';
 import { quarantined, taken } from './refusal.ts';
 import { assertOwner, dropOrdered, insertName, isOwn, type NameRow, presentRow } from './tenure.ts';
 
 export interface Order {
   readonly name: DeviceName;
+  /** It still has to be proven, as if the device had added it. */
   readonly domain?: OwnDomain;
   /** Only the device that says the same can redeem the code. */
   readonly serial?: string;
@@ -33,7 +34,6 @@ export function order(wanted: Order): Deed<OrderReceipt> {
   return async (scope) => {
     const { name, domain, serial = null, ownerId = null, actor } = wanted;
     await assertOwner(scope, ownerId);
-    if (domain !== undefined) await assertDomainFree(scope, domain);
     const expiresAtMs = scope.nowMs + scope.policy.orderTtlMs;
     await reserve(scope, wanted, expiresAtMs);
     const [id, code] = [makeId(), makeCode('order')];

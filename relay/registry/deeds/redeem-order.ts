@@ -76,7 +76,7 @@ async function findOrder({ db }: DeedScope, code: string): Promise<OrderRow | un
 async function bind(
   scope: DeedScope,
   { deviceKey, from }: Redemption,
-  { id, domain: wanted, owner_id: ownerId }: OrderRow,
+  { id, domain, owner_id: ownerId }: OrderRow,
   row: NameRow,
 ): Promise<RedemptionOutcome> {
   const { name } = row;
@@ -87,9 +87,9 @@ async function bind(
   await hold(scope, name, { thumbprint, ownerId }, row);
   const detail = `order ${id} from ${networkOf(from)}`;
   await record(scope, 'enrolled', { actor, name, thumbprint, detail });
-  const domain =
-    wanted !== null && (await addOrderedDomain(scope, { name, domain: wanted }, actor));
-  return { kind: 'bound', name, ...(wanted !== null && domain ? { domain: wanted } : {}) };
+  if (domain === null) return { kind: 'bound', name };
+  await addOrderedDomain(scope, { name, domain }, actor);
+  return { kind: 'bound', name, domain };
 }
 
 /** The name that the order gave to this key, by what it is called today. */

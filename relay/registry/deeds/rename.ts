@@ -6,8 +6,9 @@ import { actorText, type By } from '../actor.ts';
 import type { Deed, DeedScope } from '../deed.ts';
 import { record } from '../history.ts';
 import { RegistryError } from '../registry-error.ts';
-import { cancelOffer, formerNames } from './attachments.ts';
+import { cancelOffer, formerNames, moveDomains } from './attachments.ts';
 import { assertChoosable, assertRoom } from './choice.ts';
+import { endDeviceOrders } from './device-certificates.ts';
 import { quarantined, taken } from './refusal.ts';
 import { type BoundRow, hold, isOwn, type NameRow, ownRow, presentRow } from './tenure.ts';
 
@@ -70,6 +71,8 @@ async function swap(
   const until = scope.nowMs + scope.policy.renameGraceMs;
   const former = { state: 'former', successor: to, until } as const;
   await scope.db.updateTable('names').set(former).where('name', '=', name).execute();
+  // The certificate that the device has for it may be shown for the grace; there is no other.
+  await endDeviceOrders(scope, name);
   if (older.length > 0) {
     // They keep their own end.
     const change = { successor: to };
@@ -96,7 +99,7 @@ async function moveAttachments(
     .where('name', '=', name)
     .where('state', '=', 'recovering')
     .execute();
-  await scope.db.updateTable('domains').set(change).where('name', '=', name).execute();
+  await moveDomains(scope, { name, to, actor });
 }
 
 /** Renaming must not be a way to keep many names from others. */

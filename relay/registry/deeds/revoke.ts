@@ -3,6 +3,7 @@ import type { Deed } from '../deed.ts';
 import { record } from '../history.ts';
 import { unknownDevice } from '../registry-error.ts';
 import { withdraw } from './attachments.ts';
+import { endOrdersOf } from './device-certificates.ts';
 
 export interface Revocation {
   readonly thumbprint: string;
@@ -26,6 +27,7 @@ export function revoke({ thumbprint, actor }: Revocation): Deed<void> {
       .where('thumbprint', '=', thumbprint)
       .execute();
     await record(scope, 'revoked', { actor, thumbprint });
+    await endOrdersOf(scope, thumbprint);
     await db
       .updateTable('claims')
       .set({ state: 'denied' })

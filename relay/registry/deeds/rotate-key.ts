@@ -4,6 +4,7 @@ import type { PublicKey } from '../../protocol/key.ts';
 import type { Deed, DeedScope } from '../deed.ts';
 import { record } from '../history.ts';
 import { RegistryError, unknownDevice } from '../registry-error.ts';
+import { moveDeviceKeys } from './device-certificates.ts';
 import { assertNotRevoked } from './tenure.ts';
 
 export interface Rotation {
@@ -38,6 +39,7 @@ export function rotateKey({ thumbprint, newKey }: Rotation): Deed<readonly strin
     if (inserted === undefined) throw known(newKey.thumbprint);
     const names = await moveNames(scope, thumbprint, newKey.thumbprint);
     await moveWaiting(scope, thumbprint, newKey);
+    await moveDeviceKeys(scope, { from: thumbprint, to: newKey.thumbprint });
     await db
       .updateTable('devices')
       .set({ revoked_at: nowMs })

@@ -8,6 +8,7 @@ import { record } from '../history.ts';
 import { RegistryError, unknownDevice } from '../registry-error.ts';
 import type { RegistryTables } from '../schema.ts';
 import { skeletonOf } from '../skeleton.ts';
+import { endDeviceOrders, heldElsewhereUntilMs } from './device-certificates.ts';
 import { notYours, taken, unknownName } from './refusal.ts';
 
 export type NameRow = RegistryTables['names'];
@@ -66,9 +67,15 @@ export async function dropOrdered(
   await scope.db.deleteFrom('names').where('name', '=', name).execute();
 }
 
-/** From now on, whatever was left of its last state: certificates may be as young as that. */
-export async function quarantine({ db, nowMs, policy }: DeedScope, name: string): Promise<void> {
-  const until = nowMs + policy.quarantineMs;
+/**
+ * From now on, whatever was left of its last state: the relay's certificates may be as young as that, and
+ * until the last one of a device's own key is over.
+ */
+export async function quarantine(scope: DeedScope, name: string): Promise<void> {
+  const { db, nowMs, policy } = scope;
+  const heldUntilMs = await heldElsewhereUntilMs(scope, name);
+  const until = Math.max(nowMs + policy.quarantineMs, heldUntilMs);
+  await endDeviceOrders(scope, name);
   await db
     .updateTable('names')
     .set({ state: 'quarantined', successor: null, until })

@@ -53,7 +53,14 @@ describe('the feed', () => {
         const row = { domain: `${target}.example.org`, name: 'alice', workspace: null, target };
         await db
           .insertInto('domains')
-          .values({ ...row, proof: 'p', state: 'proven', added_at: 1 })
+          .values({
+            ...row,
+            wildcard: 0,
+            proof: 'p',
+            state: 'proven',
+            added_at: 1,
+            check_due_at: 1,
+          })
           .execute();
         touch(`${target}.to`);
       });

@@ -127,9 +127,11 @@ describe('what is published', () => {
     expect((await addresses()).join()).toContain('192.0.2.2');
   });
 
-  it('the target of an own domain, without CAA, with its proof; none while it is suspended', async () => {
+  it('the target of an own domain, without CAA, with its proof, also while it is suspended', async () => {
     const { registry } = await published();
-    const row = "('app.example.org', 'alice', null, 'x7k2', 'a\"proof', 'pending', 1)";
+    const row =
+      '(domain, name, wildcard, target, proof, state, added_at, check_due_at) values ' +
+      "('app.example.org', 'alice', 0, 'x7k2', 'a\"proof', 'pending', 1, 1)";
     const touched = async (sql: string) => {
       await registry.perform(async ({ db, touch }) => {
         await db.executeQuery({ sql, parameters: [], query: undefined } as never);
@@ -139,11 +141,9 @@ describe('what is published', () => {
       return lines(registry, 'x7k2');
     };
     const proof = '_waygate.x7k2.to.vendor.example 1 TXT "a\\"proof"';
-    expect(await touched(`insert into domains values ${row}`)).toEqual([
-      proof,
-      'x7k2.to.vendor.example 60 CNAME edge.vendor.example.',
-    ]);
-    expect(await touched("update domains set state = 'suspended'")).toEqual([proof]);
+    const target = [proof, 'x7k2.to.vendor.example 60 CNAME edge.vendor.example.'];
+    expect(await touched(`insert into domains ${row}`)).toEqual(target);
+    expect(await touched("update domains set state = 'suspended'")).toEqual(target);
     expect(await touched('delete from domains')).toEqual([]);
   });
 

@@ -1,30 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { lapse } from '../../../../relay/registry/deeds/lapse.ts';
 import { order, withdrawOrder } from '../../../../relay/registry/deeds/order.ts';
-import {
-  addDomain,
-  parseOwnDomain,
-  removeDomain,
-} from '../../../../relay/registry/deeds/own-domain.ts';
 import { redeemOrder } from '../../../../relay/registry/deeds/redeem-order.ts';
 import { release } from '../../../../relay/registry/deeds/release.ts';
 import { rename } from '../../../../relay/registry/deeds/rename.ts';
 import { revoke } from '../../../../relay/registry/deeds/revoke.ts';
 import { listOrders } from '../../../../relay/registry/listings.ts';
 import { deviceKey, deviceName } from '../fixture.ts';
-import { hostname } from '../zone-fixture.ts';
 import { DAY, DeedWorld, ENGINES, HOUR, operator } from './deed-world.ts';
 
 const actor = 'cli:root';
 const name = deviceName('alice');
 const from = '192.0.2.7';
 const wrong = { kind: 'wrong-code' };
-
-function domain(text: string) {
-  const parsed = parseOwnDomain(text, hostname('vendor.dev'));
-  if (parsed === undefined) throw new Error(`no own domain: ${text}`);
-  return parsed;
-}
 
 describe.each(ENGINES)('on $engine, an order', (engine) => {
   test('reserves its name until a device redeems the code', async () => {
@@ -144,88 +132,5 @@ describe.each(ENGINES)('on $engine, an order', (engine) => {
     await world.do(order({ ...lookalike, allowLookalike: true }));
     await world.refused(order({ name, ownerId: 'nobody', actor }), 'ERR_OWNER_UNKNOWN');
     await world.refused(order({ name: deviceName('bella'), actor }), 'ERR_NAME_TAKEN');
-  });
-});
-
-describe.each(ENGINES)('on $engine, own domains', (engine) => {
-  test('of an order come with its device, and with no other', async () => {
-    const world = await DeedWorld.of(engine);
-    const app = domain('app.example.org');
-    const { code } = await world.do(order({ name, domain: app, actor }));
-    const again = order({ name: deviceName('bob'), domain: app, actor });
-    await world.refused(again, 'ERR_DOMAIN_TAKEN');
-    const redeem = redeemOrder({ code, deviceKey: deviceKey(), from });
-    const bound = { kind: 'bound', name: 'alice', domain: 'app.example.org' };
-    expect(await world.do(redeem)).toEqual(bound);
-    expect(await world.do(redeem)).toEqual(bound);
-    const [row] = await world.registry.read((db) => db.selectFrom('domains').selectAll().execute());
-    expect(row).toMatchObject({ domain: app, name: 'alice', state: 'pending' });
-    expect(row?.target).toMatch(/^[0-9a-hjkmnp-tv-z]{20}$/);
-    expect(row?.proof).toMatch(/^[\w-]{22}$/);
-    await world.refused(again, 'ERR_DOMAIN_TAKEN');
-  });
-
-  test('A-7 that stay unproven do not keep others from them for long', async () => {
-    const world = await DeedWorld.of(engine);
-    const squatter = await world.enrolled('squatter');
-    const app = domain('app.example.org');
-    const add = { name: squatter.name, domain: app, by: squatter.device };
-    const records = await world.do(addDomain(add));
-    expect(await world.do(addDomain(add))).toMatchObject(records);
-    const { device, name: mine } = await world.enrolled('alice');
-    await world.refused(addDomain({ name: mine, domain: app, by: device }), 'ERR_DOMAIN_TAKEN');
-    world.nowMs += 7 * DAY;
-    const other = await world.do(addDomain({ name: mine, domain: app, by: device }));
-    expect(other.target).not.toBe(records.target);
-    await world.refused(addDomain(add), 'ERR_DOMAIN_TAKEN');
-    const taken = order({ name: deviceName('carol'), domain: app, actor });
-    await world.refused(taken, 'ERR_DOMAIN_TAKEN');
-  });
-
-  test('are removed by who has the name; strangers learn nothing of them', async () => {
-    const world = await DeedWorld.of(engine);
-    const app = domain('app.example.org');
-    const { device, name: mine } = await world.enrolled('alice');
-    const stranger = await world.enrolled('bob');
-    await world.refused(
-      addDomain({ name: mine, domain: app, by: stranger.device }),
-      'ERR_NOT_YOURS',
-    );
-    await world.do(addDomain({ name: mine, domain: app, by: device }));
-    const others = removeDomain({ domain: app, by: stranger.device });
-    const why = await world.refused(others, 'ERR_DOMAIN_UNKNOWN');
-    await world.do(removeDomain({ domain: app, by: device }));
-    expect(await world.refused(others, 'ERR_DOMAIN_UNKNOWN')).toBe(why);
-    expect((await world.history('alice')).at(-1)).toBe(
-      `device:${device.thumbprint} domain-removed app.example.org`,
-    );
-    await world.do(addDomain({ name: stranger.name, domain: app, by: stranger.device }));
-  });
-
-  test('end with the name, and are as many as twenty', async () => {
-    const world = await DeedWorld.of(engine);
-    const { device, name: mine } = await world.enrolled('alice');
-    const add = (at: number) =>
-      addDomain({ name: mine, domain: domain(`a${at}.example.org`), by: device });
-    for (let at = 0; at < 20; at += 1) await world.do(add(at));
-    await world.refused(add(20), 'ERR_TOO_MANY_DOMAINS');
-    await world.do(release({ name: mine, by: device }));
-    expect(
-      await world.registry.read((db) => db.selectFrom('domains').selectAll().execute()),
-    ).toEqual([]);
-  });
-
-  test.each([
-    'vendor.dev',
-    'alice.vendor.dev',
-    'code.alice.vendor.dev',
-    'dev',
-    'localhost',
-    '192.0.2.1',
-    'a..b',
-    '*.example.org',
-    '',
-  ])('%s is none', (text) => {
-    expect(parseOwnDomain(text, hostname('vendor.dev'))).toBeUndefined();
   });
 });

@@ -1,0 +1,129 @@
+// How much may be asked of an authority. Its own limits are never met: an order that would is not begun,
+// and it is told when one may be. What counts is what was begun, in the authority's own periods.
+import { type Kysely, type SqlBool, sql } from 'kysely';
+import type { RegistryWork } from '../database.ts';
+import type { CertificatePurpose, RegistryTables } from '../schema.ts';
+import { takeTurn } from './turn.ts';
+
+const HOUR_MS = 3_600_000;
+
+export const BUDGET_LIMITS = {
+  /** Let's Encrypt's, by which others count as well or are more generous. */
+  ordersPeriodMs: 3 * HOUR_MS,
+  /** The same, of certificates. */
+  certificatesPeriodMs: 7 * 24 * HOUR_MS,
+  /** Rows that one sweep takes away, so that it stays short. */
+  sweepMax: 10_000,
+} as const;
+
+export interface OrderBudget {
+  /** New orders of the account. */
+  readonly ordersPer3Hours: number;
+  /** Certificates below one registered domain. */
+  readonly certificatesPerWeek: number;
+  /** Certificates of the same set of names. */
+  readonly perExactSetPerWeek: number;
+}
+
+export interface OrderSpending {
+  readonly ca: string;
+  readonly purpose: CertificatePurpose;
+  readonly subject: string;
+  /** The registered domain that the authority counts by. */
+  readonly domain: string;
+  /** All names, sorted and joined. */
+  readonly nameSet: string;
+  /** A renewal inside its window: it is noted, and neither counted nor refused. */
+  readonly exempt: boolean;
+  readonly nowMs: number;
+  readonly budget: OrderBudget;
+}
+
+export type Spent =
+  | { readonly ok: true }
+  | {
+      readonly ok: false;
+      /** When one more fits, unless others come before. */
+      readonly untilMs: number;
+      readonly which: keyof OrderBudget;
+    };
+
+/** Notes an order that is about to begin; not ok: it must not, and nothing was noted. */
+export function spendOrder(spending: OrderSpending): RegistryWork<Spent> {
+  const { ca, purpose, subject, domain, nameSet, exempt, nowMs } = spending;
+  return async (db) => {
+    await takeTurn(db, `budget ${ca}`);
+    const refusal = exempt ? undefined : await exhausted(db, spending);
+    if (refusal !== undefined) return refusal;
+    await db
+      .insertInto('certificate_orders')
+      .values({
+        ...{ ca, purpose, subject, domain, name_set: nameSet },
+        ...{ at: nowMs, exempt: exempt ? 1 : 0 },
+      })
+      .execute();
+    return { ok: true };
+  };
+}
+
+/** Takes away what no period reaches any more; returns how much. Again until it is none. */
+export function sweepOrders(nowMs: number): RegistryWork<number> {
+  return async (db) => {
+    const old = db
+      .selectFrom('certificate_orders')
+      .select('id')
+      .where('at', '<=', nowMs - BUDGET_LIMITS.certificatesPeriodMs)
+      .orderBy('at')
+      .limit(BUDGET_LIMITS.sweepMax);
+    const { numDeletedRows } = await db
+      .deleteFrom('certificate_orders')
+      .where('id', 'in', old)
+      .executeTakeFirst();
+    return Number(numDeletedRows);
+  };
+}
+
+interface Period {
+  readonly which: keyof OrderBudget;
+  readonly periodMs: number;
+  readonly counted: ReturnType<typeof sql<SqlBool>>;
+}
+
+/** Of several that are spent, the one that lasts longest. */
+async function exhausted(
+  db: Kysely<RegistryTables>,
+  { ca, domain, nameSet, nowMs, budget }: OrderSpending,
+): Promise<(Spent & { ok: false }) | undefined> {
+  const { ordersPeriodMs, certificatesPeriodMs: week } = BUDGET_LIMITS;
+  const periods: readonly Period[] = [
+    { which: 'ordersPer3Hours', periodMs: ordersPeriodMs, counted: sql`ca = ${ca}` },
+    {
+      which: 'certificatesPerWeek',
+      periodMs: week,
+      counted: sql`ca = ${ca} and domain = ${domain}`,
+    },
+    {
+      which: 'perExactSetPerWeek',
+      periodMs: week,
+      counted: sql`ca = ${ca} and name_set = ${nameSet}`,
+    },
+  ];
+  let longest: (Spent & { ok: false }) | undefined;
+  for (const { which, periodMs, counted } of periods) {
+    // Of the newest as many as the budget allows, the oldest: when it ends, there is room for one more.
+    const row = await db
+      .selectFrom('certificate_orders')
+      .select('at')
+      .where(counted)
+      .where(sql<SqlBool>`exempt = 0`)
+      .where('at', '>', nowMs - periodMs)
+      .orderBy('at', 'desc')
+      .offset(Math.max(0, budget[which] - 1))
+      .limit(1)
+      .executeTakeFirst();
+    if (row === undefined) continue;
+    const untilMs = row.at + periodMs;
+    if (longest === undefined || untilMs > longest.untilMs) longest = { ok: false, untilMs, which };
+  }
+  return longest;
+}

@@ -1,0 +1,190 @@
+// Work that is taken, for a time. Each taking has a number of its own, greater than those before: whoever
+// did not come back in time finds the work with a greater one, and whatever he writes changes nothing.
+import type { Kysely, SelectQueryBuilder } from 'kysely';
+import { sql } from 'kysely';
+import type { CertificateName } from '../../../certs/certificate.ts';
+import type { Hostname } from '../../../dns/name.ts';
+import type { RegistryWork } from '../database.ts';
+import type { CertificatePurpose, RegistryTables } from '../schema.ts';
+import { parseNames, parseSubject } from './certificate-names.ts';
+import { takeTurn } from './turn.ts';
+import { URGENCY, type WorkKey } from './work.ts';
+
+export const JOB_LIMITS = {
+  /** Taken in one go: each is an order that is under way at the same time. */
+  takenMax: 100,
+  /** Of renewals that are due, so many that wait longest are sorted by when they end. */
+  renewalsLook: 1_000,
+} as const;
+
+/** Everything about one certificate that is wanted, and the right to write about it. */
+export interface Job extends WorkKey {
+  readonly subject: Hostname;
+  readonly names: readonly CertificateName[];
+  /** `device`: base64 of DER. */
+  readonly csr: string | undefined;
+  readonly urgency: number;
+  readonly dueAtMs: number;
+  readonly attempts: number;
+  readonly lastError: string | undefined;
+  readonly lastErrorAtMs: number | undefined;
+  /** Which authority is tried, by its place in the configuration. */
+  readonly authority: number;
+  /** An order that somebody has begun. */
+  readonly order: JobOrder | undefined;
+  readonly holder: string;
+  readonly fence: number;
+  readonly leasedUntilMs: number;
+  readonly present: JobCertificate | undefined;
+}
+
+export interface JobOrder {
+  readonly ca: string;
+  readonly url: string;
+  /** Sealed; `undefined`: the device has it. */
+  readonly key: string | undefined;
+  /** Base64 of DER. */
+  readonly csr: string | undefined;
+}
+
+/** The certificate that the next one replaces. */
+export interface JobCertificate {
+  readonly id: number;
+  readonly ca: string;
+  readonly names: readonly CertificateName[];
+  /** Its identifier for `replaces` is in it (certs/chain.ts). */
+  readonly chain: string;
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+  readonly window: { readonly startMs: number; readonly endMs: number } | undefined;
+}
+
+export interface Taking {
+  readonly holder: string;
+  readonly nowMs: number;
+  readonly leaseMs: number;
+  readonly max: number;
+  /** Absent: all. */
+  readonly purposes?: readonly CertificatePurpose[];
+}
+
+/** The most urgent work that is due and that nobody has. */
+export function takeWork(taking: Taking): RegistryWork<readonly Job[]> {
+  return async (db) => {
+    const max = Math.min(taking.max, JOB_LIMITS.takenMax);
+    if (max <= 0) return [];
+    // Without it, all who look at once would want the same rows, and most go away with nothing.
+    await takeTurn(db, 'take');
+    const found = await candidates(db, taking, max);
+    const wanted = found.toSorted(bySooner).slice(0, max);
+    if (wanted.length === 0) return [];
+    const { holder, nowMs, leaseMs } = taking;
+    const rows = await db
+      .updateTable('certificate_work')
+      .set((eb) => ({
+        leased_by: holder,
+        leased_until: nowMs + leaseMs,
+        fence: eb('fence', '+', 1),
+      }))
+      .where((eb) =>
+        eb.or(
+          wanted.map(({ purpose, subject, thumbprint }) =>
+            eb.and({ purpose, subject, thumbprint }),
+          ),
+        ),
+      )
+      // Between the two statements somebody may have changed it.
+      .where('due_at', '<=', nowMs)
+      .where((eb) => eb.or([eb('leased_until', 'is', null), eb('leased_until', '<=', nowMs)]))
+      .returningAll()
+      .execute();
+    const present = await presentOf(db, rows);
+    return rows.toSorted(bySooner).map((row) => jobOf(row, holder, present));
+  };
+}
+
+type Db = Kysely<RegistryTables>;
+type WorkRow = RegistryTables['certificate_work'];
+type Candidate = Pick<WorkRow, 'purpose' | 'subject' | 'thumbprint' | 'urgency' | 'due_at'>;
+
+/** From each part of the index its beginning, so that the look costs the same with a million rows. */
+async function candidates(
+  db: Db,
+  { nowMs, purposes = ['relay', 'device', 'domain'] }: Taking,
+  max: number,
+): Promise<readonly Candidate[]> {
+  const parts = purposes.flatMap((purpose) => {
+    const due = db
+      .selectFrom('certificate_work')
+      .select(['purpose', 'subject', 'thumbprint', 'urgency', 'due_at'])
+      .where('purpose', '=', purpose)
+      .where('due_at', '<=', nowMs)
+      .where((eb) => eb.or([eb('leased_until', 'is', null), eb('leased_until', '<=', nowMs)]))
+      .orderBy('due_at');
+    const urgent = Object.values(URGENCY).map((urgency) =>
+      due.where('urgency', '=', urgency).limit(max),
+    );
+    const renewals = due.where(sql<boolean>`urgency > 0`).limit(JOB_LIMITS.renewalsLook);
+    return [...urgent, renewals].map((part) => db.selectFrom(part.as('part')).selectAll());
+  });
+  const all = parts.reduce<Part | undefined>((sum, part) => sum?.unionAll(part) ?? part, undefined);
+  return all === undefined ? [] : all.execute();
+}
+
+type Part = SelectQueryBuilder<{ part: Candidate }, 'part', Candidate>;
+
+function bySooner(one: Candidate, other: Candidate): number {
+  return (
+    one.urgency - other.urgency ||
+    one.due_at - other.due_at ||
+    (one.subject < other.subject ? -1 : Number(one.subject > other.subject))
+  );
+}
+
+async function presentOf(
+  db: Db,
+  rows: readonly WorkRow[],
+): Promise<ReadonlyMap<number, JobCertificate>> {
+  const ids = rows.flatMap(({ certificate_id: id }) => (id === null ? [] : [id]));
+  if (ids.length === 0) return new Map();
+  const found = await db
+    .selectFrom('certificates')
+    .select(['id', 'ca', 'names', 'chain', 'not_before', 'not_after'])
+    .select(['window_start', 'window_end'])
+    .where('id', 'in', ids)
+    .execute();
+  return new Map(
+    found.map((row) => [
+      row.id,
+      {
+        ...{ id: row.id, ca: row.ca, names: parseNames(row.names), chain: row.chain },
+        ...{ notBeforeMs: row.not_before, notAfterMs: row.not_after },
+        window:
+          row.window_start === null || row.window_end === null
+            ? undefined
+            : { startMs: row.window_start, endMs: row.window_end },
+      },
+    ]),
+  );
+}
+
+function jobOf(row: WorkRow, holder: string, present: ReadonlyMap<number, JobCertificate>): Job {
+  const { purpose, thumbprint, urgency, attempts, authority, fence } = row;
+  return {
+    ...{ purpose, subject: parseSubject(row.subject), thumbprint },
+    ...{ urgency, attempts, authority, fence, holder },
+    names: parseNames(row.names),
+    csr: row.csr ?? undefined,
+    dueAtMs: row.due_at,
+    lastError: row.last_error ?? undefined,
+    lastErrorAtMs: row.last_error_at ?? undefined,
+    order: orderOf(row),
+    leasedUntilMs: row.leased_until ?? 0,
+    present: row.certificate_id === null ? undefined : present.get(row.certificate_id),
+  };
+}
+
+function orderOf({ order_url: url, order_ca: ca, ...row }: WorkRow): JobOrder | undefined {
+  if (url === null || ca === null) return undefined;
+  return { ca, url, key: row.order_key ?? undefined, csr: row.order_csr ?? undefined };
+}

@@ -1,0 +1,141 @@
+// The rows of own domains for whoever looks at what their DNS says (relay/domains/): whose they are, which
+// are due, and what was found. None of this changes what is served; that is deeds/domain-proof.ts.
+import type { Kysely } from 'kysely';
+import { parseAddresses } from './addresses.ts';
+import type { RegistryWork } from './database.ts';
+import type { DomainRow } from './deeds/own-domain.ts';
+import type { RegistryTables } from './schema.ts';
+
+const LISTING_LIMITS = {
+  /** Of one owner or device: twenty for each of his names; what is more than this is not listed. */
+  rowsMax: 1_000,
+} as const;
+
+/** Whose: of an owner, of a device, or of anybody. */
+export type DomainHolder =
+  | { readonly ownerId: string }
+  | { readonly thumbprint: string }
+  | 'anybody';
+
+export interface DomainQuery {
+  readonly of: DomainHolder;
+  readonly domain?: string | undefined;
+  readonly name?: string | undefined;
+}
+
+/** By domain and name. */
+export function listDomains({ of, domain, name }: DomainQuery): RegistryWork<DomainRow[]> {
+  return (db) => {
+    let query = db
+      .selectFrom('domains')
+      .innerJoin('names', 'names.name', 'domains.name')
+      .selectAll('domains')
+      .where('names.state', '=', 'held');
+    if (of !== 'anybody') {
+      query =
+        'ownerId' in of
+          ? query.where('names.owner_id', '=', of.ownerId)
+          : query.where('names.thumbprint', '=', of.thumbprint);
+    }
+    if (domain !== undefined) query = query.where('domains.domain', '=', domain);
+    if (name !== undefined) query = query.where('domains.name', '=', name);
+    return query
+      .orderBy('domains.domain')
+      .orderBy('domains.name')
+      .limit(LISTING_LIMITS.rowsMax)
+      .execute();
+  };
+}
+
+/** The row that has proven the domain, suspended or not. */
+export function domainHolder(domain: string): RegistryWork<DomainRow | undefined> {
+  return (db) =>
+    db
+      .selectFrom('domains')
+      .selectAll()
+      .where('domain', '=', domain)
+      .where('state', 'in', ['proven', 'suspended'])
+      .executeTakeFirst();
+}
+
+/** Cheaper than to take none. */
+export function areDomainsDue(nowMs: number): RegistryWork<boolean> {
+  return async (db) => {
+    const row = await due(db, nowMs).select('target').limit(1).executeTakeFirst();
+    return row !== undefined;
+  };
+}
+
+export interface DueDomains {
+  readonly nowMs: number;
+  /** Nobody else takes them for so long; whoever looks says when the next look is due. */
+  readonly leaseMs: number;
+  readonly max: number;
+}
+
+/** The longest due first. */
+export function takeDueDomains({ nowMs, leaseMs, max }: DueDomains): RegistryWork<DomainRow[]> {
+  return async (db) => {
+    const rows = await due(db, nowMs).select('target').orderBy('check_due_at').limit(max).execute();
+    if (rows.length === 0) return [];
+    return db
+      .updateTable('domains')
+      .set({ check_due_at: nowMs + leaseMs })
+      .where(
+        'target',
+        'in',
+        rows.map(({ target }) => target),
+      )
+      .where('check_due_at', '<=', nowMs)
+      .returningAll()
+      .execute();
+  };
+}
+
+/** By its index, which begins with the state. */
+function due(db: Kysely<RegistryTables>, nowMs: number) {
+  return db
+    .selectFrom('domains')
+    .where('state', 'in', ['pending', 'proven', 'suspended'])
+    .where('check_due_at', '<=', nowMs);
+}
+
+export interface NotedFinding {
+  readonly target: string;
+  readonly finding: string;
+  readonly checkedAtMs: number;
+  readonly checkDueAtMs: number;
+  readonly failingSinceMs: number | null;
+}
+
+/** What a look has found. Resolves with the row as it is now; `undefined`: it is gone. */
+export function noteFinding(noted: NotedFinding): RegistryWork<DomainRow | undefined> {
+  return (db) =>
+    db
+      .updateTable('domains')
+      .set({
+        finding: noted.finding,
+        checked_at: noted.checkedAtMs,
+        check_due_at: noted.checkDueAtMs,
+        failing_since: noted.failingSinceMs,
+      })
+      .where('target', '=', noted.target)
+      .returningAll()
+      .executeTakeFirst();
+}
+
+export interface RelayAddresses {
+  /** What the zone tells of at present. */
+  readonly present: ReadonlySet<string>;
+  /** Besides, those of relays that are away: who enters addresses by hand does not follow each restart. */
+  readonly known: ReadonlySet<string>;
+}
+
+export function relayAddresses(): RegistryWork<RelayAddresses> {
+  return async (db) => {
+    const relays = await db.selectFrom('relays').select(['addresses', 'alive']).execute();
+    const of = (rows: typeof relays) =>
+      new Set(rows.flatMap(({ addresses }) => parseAddresses(addresses)));
+    return { present: of(relays.filter(({ alive }) => alive === 1)), known: of(relays) };
+  };
+}
