@@ -1,0 +1,228 @@
+// One attempt at one certificate: an order begun or taken up again, and what follows from how it ended.
+// What must not be lost is in the registry before the next step: what was spent before an order is begun,
+// the key with the order before anything is proven, the certificate before it counts as done.
+import type { Logger } from 'pino';
+import { readChain } from '../../certs/chain.ts';
+import { judgeCsr, makeCsr } from '../../certs/csr.ts';
+import type { Envelope } from '../../certs/envelope.ts';
+import type { AcmeAuthority } from '../../certs/order.ts';
+import { renewAtMs } from '../../certs/renewal.ts';
+import type { Hostname } from '../../dns/name.ts';
+import { spendOrder } from '../registry/certificates/budget.ts';
+import { keepOwnKey } from '../registry/certificates/device-keys.ts';
+import { finishWork } from '../registry/certificates/finish.ts';
+import { forgetOrder, keepOrder, postpone } from '../registry/certificates/held-work.ts';
+import type { Job } from '../registry/certificates/job.ts';
+import { aboutCertificate } from '../registry/certificates/sealed-about.ts';
+import type { Registry } from '../registry/registry.ts';
+import { chooseAuthority, replacing, spending } from './authority-choice.ts';
+import type { CertificateAuthority } from './certificate-authority.ts';
+import { seedOf } from './certificate-seed.ts';
+import { isWithDevice, WITH_DEVICE_MS } from './device-work.ts';
+import { type Ending, LeaseLost, NotNow, settleFailure } from './failed-attempt.ts';
+import type { MakeProver } from './provers.ts';
+
+export interface AttemptParts {
+  readonly registry: Pick<Registry, 'read' | 'write'>;
+  readonly envelope: Pick<Envelope, 'seal' | 'open'>;
+  /** In the order in which they are tried. */
+  readonly authorities: readonly CertificateAuthority[];
+  readonly makeProver: MakeProver;
+  readonly zone: Hostname;
+  readonly log: Logger;
+  readonly now: () => number;
+  /** 0 to below 1. */
+  readonly random: () => number;
+  /** Asked before the certificate of an own domain is ordered: one that must fail costs all others. */
+  readonly mayOrder?: ((domain: string) => Promise<Consent>) | undefined;
+  /** Called with what became of an order. */
+  readonly ended: (authority: string, ending: Ending) => void;
+}
+
+export type Consent = { readonly ok: true } | { readonly ok: false; readonly why: string };
+
+/** What is signed, and how far its order is. */
+interface Request {
+  /** DER. */
+  readonly csr: Buffer;
+  /** Sealed; `undefined`: the device has it. */
+  readonly key: string | undefined;
+  readonly replaces?: string | undefined;
+  readonly url?: string | undefined;
+  readonly exempt: boolean;
+}
+
+/** Never rejects. The signal ends it early: the lease is lost, or the relay stops. */
+export async function attempt(job: Job, parts: AttemptParts, signal: AbortSignal): Promise<void> {
+  const { registry, log, now } = parts;
+  try {
+    if (isWithDevice(job)) {
+      const why = 'Waits for the device to come with a new key.';
+      await registry.write(postpone(job, WITH_DEVICE_MS, why, now()));
+      return;
+    }
+    const choice = chooseAuthority(job, parts.authorities, now());
+    const later = 'ready' in choice ? await tryEach(job, choice.ready, { parts, signal }) : choice;
+    if (later === undefined) return;
+    await registry.write(postpone(job, later.waitUntilMs, later.why, now()));
+  } catch (error) {
+    // The registry is away, and has told of that. The lease ends, and somebody goes on from there.
+    log.warn(
+      { err: error, subject: job.subject },
+      'a certificate: how far its order is was not noted',
+    );
+  }
+}
+
+interface Later {
+  readonly waitUntilMs: number;
+  readonly why: string;
+}
+
+interface Surroundings {
+  readonly parts: AttemptParts;
+  readonly signal: AbortSignal;
+}
+
+/** `undefined`: it is settled; else no budget allows it, and until when. */
+async function tryEach(
+  job: Job,
+  ready: readonly CertificateAuthority[],
+  { parts, signal }: Surroundings,
+): Promise<Later | undefined> {
+  let later: Later | undefined;
+  for (const authority of ready) {
+    const trial = new Trial(job, authority, { parts, signal });
+    // Without a turn of the event loop after it was found ready.
+    authority.rest.begin();
+    try {
+      const refusal = await trial.run();
+      if (refusal === undefined) return undefined;
+      if (later === undefined || refusal.waitUntilMs < later.waitUntilMs) later = refusal;
+    } catch (error) {
+      await settleFailure({ job, authority, parts, signal, begun: trial.begun }, error);
+      return undefined;
+    } finally {
+      authority.rest.end();
+    }
+  }
+  return later;
+}
+
+/** The attempt at one authority. */
+class Trial {
+  readonly #job: Job;
+  readonly #authority: CertificateAuthority;
+  readonly #parts: AttemptParts;
+  readonly #signal: AbortSignal;
+  /** `spent`: the budget is, and the authority has no order yet. */
+  begun: 'no' | 'spent' | 'begun' = 'no';
+
+  constructor(job: Job, authority: CertificateAuthority, { parts, signal }: Surroundings) {
+    this.#job = job;
+    this.#authority = authority;
+    this.#parts = parts;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<Later | undefined> {
+    const acme = await this.#authority.open();
+    const request = (await this.#takenUp()) ?? (await this.#new(acme));
+    if ('waitUntilMs' in request) return request;
+    const { csr, url, replaces } = request;
+    const { names } = this.#job;
+    const done = await acme.order({
+      ...{ names, csr, url, replaces, signal: this.#signal },
+      prover: this.#parts.makeProver(this.#job),
+      begun: (orderUrl) => this.#keep(request, orderUrl),
+    });
+    await this.#finish(request, done);
+    return undefined;
+  }
+
+  /** The order that is under way here, if what was kept of it is whole. */
+  async #takenUp(): Promise<Request | undefined> {
+    const { order, names, csr: deviceCsr, subject, purpose } = this.#job;
+    if (order === undefined) return undefined;
+    const csr = Buffer.from(order.csr ?? deviceCsr ?? '', 'base64');
+    const here = order.ca === this.#authority.name && judgeCsr(csr, names).ok;
+    if (here && (purpose === 'device' || this.#opens(order.key, subject))) {
+      this.begun = 'begun';
+      return { csr, key: order.key, url: order.url, exempt: false };
+    }
+    await this.#held(forgetOrder(this.#job));
+    return undefined;
+  }
+
+  #opens(key: string | undefined, subject: Hostname): boolean {
+    if (key === undefined) return false;
+    try {
+      this.#parts.envelope.open(key, aboutCertificate(subject));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #new(acme: AcmeAuthority): Promise<Request | Later> {
+    const { registry, envelope, zone, now } = this.#parts;
+    const { purpose, subject, names, csr: deviceCsr } = this.#job;
+    await this.#consented();
+    const { replaces, inWindow } = replacing(this.#job, this.#authority.name, now());
+    const exempt = replaces !== undefined && inWindow && acme.features.renewalInfo;
+    const cost = spending(this.#job, this.#authority, { zone, exempt, nowMs: now() });
+    const spent = await registry.write(spendOrder(cost));
+    if (!spent.ok) {
+      const why = `The budget of ${this.#authority.name} is spent (${spent.which}).`;
+      return { waitUntilMs: spent.untilMs, why };
+    }
+    this.begun = 'spent';
+    const told = replaces === undefined || !acme.features.renewalInfo ? {} : { replaces };
+    if (purpose === 'device') {
+      return { csr: Buffer.from(deviceCsr ?? '', 'base64'), key: undefined, exempt, ...told };
+    }
+    const { keyPem, csr } = await makeCsr(names);
+    const judged = judgeCsr(csr, names);
+    if (judged.ok) await registry.write(keepOwnKey(judged.keyId, now()));
+    return { csr, key: envelope.seal(keyPem, aboutCertificate(subject)), exempt, ...told };
+  }
+
+  async #consented(): Promise<void> {
+    const { purpose, subject } = this.#job;
+    if (purpose !== 'domain' || this.#parts.mayOrder === undefined) return;
+    const consent = await this.#parts.mayOrder(subject);
+    if (!consent.ok) throw new NotNow(consent.why);
+  }
+
+  async #keep({ csr, key }: Request, url: string): Promise<void> {
+    this.begun = 'begun';
+    const ca = this.#authority.name;
+    await this.#held(keepOrder(this.#job, { ca, url, key, csr: csr.toString('base64') }));
+  }
+
+  async #finish(
+    { key }: Request,
+    { chainPem: chain, url: orderUrl }: { readonly chainPem: string; readonly url: string },
+  ): Promise<void> {
+    const { log, now, ended } = this.#parts;
+    const ca = this.#authority.name;
+    const { serial, notBeforeMs, notAfterMs } = readChain(chain);
+    const renewMs = renewAtMs({ notBeforeMs, notAfterMs }, undefined, seedOf(serial));
+    const { names, subject, purpose } = this.#job;
+    await this.#held(
+      finishWork(this.#job, {
+        ...{ ca, orderUrl, serial, chain, key: key ?? null, notBeforeMs, notAfterMs },
+        ...{ names, renewAtMs: renewMs, nowMs: now() },
+      }),
+    );
+    this.#authority.rest.answered();
+    ended(ca, 'issued');
+    const notAfter = new Date(notAfterMs).toISOString();
+    log.info({ subject, purpose, ca, serial, notAfter }, 'a certificate was issued');
+  }
+
+  /** What only the holder of the job may write. */
+  async #held(work: ReturnType<typeof forgetOrder>): Promise<void> {
+    if (!(await this.#parts.registry.write(work))) throw new LeaseLost();
+  }
+}

@@ -1,0 +1,105 @@
+// Whether an authority may be asked now. One that is away is left alone for a while that grows, and then
+// a single attempt tells whether it is back: thousands of names that wait cost it, and us, no thousands of
+// attempts. One that says when to come again is believed. Times are those of the clock that is handed in.
+
+export const REST_LIMITS = {
+  /** In a row; fewer are ordinary in a network. */
+  failuresMax: 5,
+  /** The first rest; each that follows without an answer is twice as long. */
+  awayMs: 60_000,
+  /** So a name waits no longer than this once the authority is back. */
+  awayMaxMs: 30 * 60_000,
+  /** When it says that too much was asked, and not for how long. */
+  limitedMs: 3_600_000,
+  /** What it says is believed, up to the longest window of any limit in use. */
+  limitedMaxMs: 7 * 86_400_000,
+} as const;
+
+export class AuthorityRest {
+  readonly #now: () => number;
+  #untilMs = 0;
+  #why: 'away' | 'limited' = 'away';
+  #failures = 0;
+  #rests = 0;
+  #underWay = 0;
+  /** Own domains that met a limit, and when. */
+  readonly #limited = new Map<string, number>();
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Until when it is left alone; in the past when it is not. */
+  get untilMs(): number {
+    return this.#untilMs;
+  }
+
+  get why(): 'away' | 'limited' | undefined {
+    return this.#now() < this.#untilMs ? this.#why : undefined;
+  }
+
+  /** Failures have made it suspect, so that one attempt at a time goes there. */
+  get doubtful(): boolean {
+    return this.#failures >= REST_LIMITS.failuresMax;
+  }
+
+  /** How many more attempts may go there now. */
+  get room(): number {
+    if (this.#now() < this.#untilMs) return 0;
+    return this.doubtful ? Math.max(0, 1 - this.#underWay) : Infinity;
+  }
+
+  /** Every attempt begins and ends here. */
+  begin(): void {
+    this.#underWay += 1;
+  }
+
+  end(): void {
+    this.#underWay -= 1;
+  }
+
+  /** It did its work, or refused to: it is there. */
+  answered(): void {
+    this.#failures = 0;
+    this.#rests = 0;
+  }
+
+  unavailable(retryAfterMs = 0): void {
+    // Those that were under way when the rest began say nothing new.
+    if (this.#now() < this.#untilMs) return;
+    this.#failures += 1;
+    if (!this.doubtful) return;
+    const { awayMs, awayMaxMs } = REST_LIMITS;
+    const restMs = Math.min(awayMaxMs, awayMs * 2 ** Math.min(this.#rests, 16));
+    this.#rests += 1;
+    this.#rest(Math.max(restMs, Math.min(retryAfterMs, awayMaxMs)), 'away');
+  }
+
+  /**
+   * Too much was asked. A limit that one own domain meets may be of that domain alone, and whoever has
+   * the domain must not stop all others with it: only a second one counts for all. Returns how long the
+   * name that met it waits.
+   */
+  limited(retryAfterMs: number | undefined, ownDomain: string | undefined): number {
+    const { limitedMs, limitedMaxMs } = REST_LIMITS;
+    const waitMs = Math.min(limitedMaxMs, retryAfterMs ?? limitedMs);
+    if (ownDomain === undefined || this.#othersMet(ownDomain)) this.#rest(waitMs, 'limited');
+    return waitMs;
+  }
+
+  #othersMet(domain: string): boolean {
+    const sinceMs = this.#now() - REST_LIMITS.limitedMs;
+    for (const [other, atMs] of this.#limited) {
+      if (atMs < sinceMs) this.#limited.delete(other);
+    }
+    this.#limited.set(domain, this.#now());
+    return this.#limited.size > 1;
+  }
+
+  #rest(ms: number, why: 'away' | 'limited'): void {
+    const untilMs = this.#now() + ms;
+    if (untilMs <= this.#untilMs) return;
+    this.#untilMs = untilMs;
+    this.#why = why;
+  }
+}

@@ -1,0 +1,69 @@
+// The figures of certificates that lie in the registry, read when somebody asks for them and no more often
+// than they change. While the registry is away, the last ones stay.
+import type { Hostname } from '../../dns/name.ts';
+import {
+  type CertificateFigures,
+  certificateFigures,
+} from '../registry/certificates/certificate-figures.ts';
+import { spentBudget } from '../registry/certificates/spent-budget.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { CertificateAuthority } from './certificate-authority.ts';
+
+/** Several that scrape share a reading; none of the figures moves in that time. */
+const READ_EVERY_MS = 10_000;
+
+export interface BudgetLeft {
+  readonly authority: string;
+  readonly orders: number;
+  readonly certificates: number;
+}
+
+export class CertificateCount {
+  figures: CertificateFigures | undefined;
+  budgets: readonly BudgetLeft[] = [];
+  readonly #parts: CertificateCountParts;
+  #readAtMs = -Infinity;
+  #reading: Promise<void> | undefined;
+
+  constructor(parts: CertificateCountParts) {
+    this.#parts = parts;
+  }
+
+  get nowMs(): number {
+    return this.#parts.now();
+  }
+
+  /** Never rejects. */
+  refresh(): Promise<void> {
+    if (performance.now() < this.#readAtMs + READ_EVERY_MS) return Promise.resolve();
+    this.#reading ??= this.#read()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#reading = undefined;
+        this.#readAtMs = performance.now();
+      });
+    return this.#reading;
+  }
+
+  async #read(): Promise<void> {
+    const { registry, authorities, zone, now } = this.#parts;
+    this.figures = await registry.read(certificateFigures(now()));
+    const budgets: BudgetLeft[] = [];
+    for (const { name, budget } of authorities) {
+      const spent = await registry.read(spentBudget({ ca: name, domain: zone, nowMs: now() }));
+      budgets.push({
+        authority: name,
+        orders: Math.max(0, budget.ordersPer3Hours - spent.orders),
+        certificates: Math.max(0, budget.certificatesPerWeek - spent.certificates),
+      });
+    }
+    this.budgets = budgets;
+  }
+}
+
+export interface CertificateCountParts {
+  readonly registry: Pick<Registry, 'read'>;
+  readonly authorities: readonly CertificateAuthority[];
+  readonly zone: Hostname;
+  readonly now: () => number;
+}

@@ -1,0 +1,202 @@
+// Everything about certificates that the relay needs, whichever authority signs them: those of relay.yaml,
+// or the local one when there is none.
+import type { Logger } from 'pino';
+import type { Registry as MetricsRegistry } from 'prom-client';
+import { caFile, openAuthority } from '../../certs/authority.ts';
+import type { CertificateSource } from '../../certs/certificate.ts';
+import { Chooser } from '../../certs/chooser.ts';
+import { judgeCsr } from '../../certs/csr.ts';
+import { Envelope } from '../../certs/envelope.ts';
+import { LocalCertificates } from '../../certs/local-certificates.ts';
+import { openStore } from '../../certs/store.ts';
+import { type Hostname, parseHostname } from '../../dns/name.ts';
+import { type RelayConfig, relayFiles } from '../config.ts';
+import { tlsSettings } from '../entrance/tls-settings.ts';
+import type {
+  DeviceCertificateState,
+  WantedDeviceCertificate,
+} from '../portal/device-certificates.ts';
+import { certificateFor, type WantedCertificate } from '../registry/certificates/present.ts';
+import { want } from '../registry/certificates/work.ts';
+import type { Registry } from '../registry/registry.ts';
+import { AcmeCertificates, lateRenewalMs } from './acme-certificates.ts';
+import { ChallengeAnswers } from './answers.ts';
+import type { AttemptParts } from './attempt.ts';
+import { isWithDevice, WITH_DEVICE_MS } from './device-work.ts';
+import { endedSubjects } from './ended-subjects.ts';
+import { exposeCertificates } from './metrics.ts';
+import { subjectsOf } from './subjects.ts';
+import { TicketKeys } from './ticket-keys.ts';
+
+export interface CertificatesParts {
+  readonly config: Pick<RelayConfig, 'zone' | 'id' | 'state' | 'certificates' | 'http'>;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Asked before the certificate of an own domain is ordered or renewed. */
+  readonly mayOrder?: AttemptParts['mayOrder'];
+  readonly now?: () => number;
+}
+
+/** How far the certificate of an own domain is. */
+export interface DomainCertificate {
+  readonly state: 'none' | 'ordering' | 'issued' | 'failing';
+  readonly notAfterMs?: number | undefined;
+  /** Why the last order failed. */
+  readonly problem?: string | undefined;
+  readonly nextTryAtMs?: number | undefined;
+}
+
+export interface Certificates {
+  readonly source: CertificateSource;
+  readonly chooser: Chooser;
+  readonly ticketKeys: TicketKeys;
+  /** What authorities are answered that look at own domains. */
+  readonly answers: ChallengeAnswers;
+  /** The root that people have to trust, where there is a local authority. */
+  readonly caFile: string | undefined;
+  /** Absent: there is a local authority, which has nothing to order. */
+  readonly acme: AcmeCertificates | undefined;
+  deviceCertificate(wanted: WantedDeviceCertificate): Promise<DeviceCertificateState>;
+  domainCertificate(domain: string): Promise<DomainCertificate>;
+  /** A certificate for an own domain is wanted; the same again changes nothing. */
+  wantDomain(wanted: { readonly domain: Hostname; readonly wildcard: boolean }): Promise<void>;
+  /** How CAA records name the authorities, as far as they have told. */
+  caaIdentities(): readonly string[];
+  /** There may be work to do, which somebody has asked for. */
+  wake(): void;
+  /** Makes their figures part of these registries. */
+  expose(registers: MetricsRegistry[]): void;
+  /** Resolves when the zone can be served; until then `waits` is told why it cannot be. */
+  start(stopping?: AbortSignal, waits?: (why: string) => void): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function openCertificates(parts: CertificatesParts): Promise<Certificates> {
+  const { config, registry, log, now = Date.now, mayOrder } = parts;
+  const files = relayFiles(config);
+  const store = await openStore(files.certificates);
+  const envelope = await Envelope.open(config.certificates.envelopeKeyFile ?? files.envelopeKey);
+  const local = config.certificates.authorities.length === 0;
+  const signing = local
+    ? await openLocal({ ...parts, store })
+    : await openAcme({ config, registry, envelope, store, log, now, mayOrder });
+  const ticketKeys = new TicketKeys(envelope);
+  const { zone } = config;
+  const { source } = signing;
+  const chooser = new Chooser({
+    subjects: (hostname) => subjectsOf(hostname, zone, registry.snapshot),
+    settings: (subject) => tlsSettings(subject, ticketKeys.keys),
+    edition: () => ticketKeys.day,
+    ...{ source, log },
+  });
+  const stopListening = registry.onChange((...change) => {
+    for (const subject of endedSubjects(change, zone)) {
+      chooser.forget(subject);
+      signing.remove(subject).catch((error: unknown) => {
+        log.error(
+          { err: error, subject },
+          'the certificate of a released name is on the disk still',
+        );
+      });
+    }
+  });
+  return {
+    ...{ ...signing, chooser, ticketKeys },
+    answers: new ChallengeAnswers(registry, now),
+    expose: (registers) =>
+      exposeCertificates({ contexts: () => chooser.size, acme: signing.acme }, registers),
+    async stop() {
+      stopListening();
+      await signing.stop();
+    },
+  };
+}
+
+type Signing = Omit<Certificates, 'chooser' | 'ticketKeys' | 'answers' | 'expose'> & {
+  /** Drops the certificate of a name that is nobody's any more. */
+  remove(subject: Hostname): Promise<void>;
+};
+
+async function openLocal(
+  parts: CertificatesParts & { readonly store: Awaited<ReturnType<typeof openStore>> },
+): Promise<Signing> {
+  const { config, store, log } = parts;
+  const { zone } = config;
+  const authority = await openAuthority(store, zone);
+  const source = new LocalCertificates({ zone, store, authority, log });
+  return {
+    source,
+    caFile: caFile(store, zone),
+    acme: undefined,
+    remove: (subject) => source.remove(subject),
+    async deviceCertificate({ name, csr }) {
+      const subject = parseHostname(`${name}.${zone}`);
+      if (subject === undefined) throw new Error(`The name ${name}.${zone} is too long.`);
+      const judged = judgeCsr(csr, [subject, `*.${subject}`]);
+      if (!judged.ok) throw new Error(judged.fault);
+      const signed = await authority.sign([subject, `*.${subject}`], judged.publicKeyDer);
+      return { kind: 'issued', chain: signed.certPem, renewAtMs: lateRenewalMs(signed.certPem) };
+    },
+    domainCertificate: () => Promise.resolve({ state: 'failing', problem: LOCAL_ONLY }),
+    wantDomain: () => Promise.resolve(),
+    caaIdentities: () => [],
+    wake: () => undefined,
+    start: () => Promise.resolve(),
+    stop: () => Promise.resolve(),
+  };
+}
+
+/** The local CA's name constraints permit the zone and nothing else. */
+const LOCAL_ONLY =
+  'The local certificate authority of this relay signs for its own zone only. For own domains, name an ' +
+  'authority in relay.yaml, below "certificates: authorities".';
+
+async function openAcme(parts: Parameters<typeof AcmeCertificates.open>[0]): Promise<Signing> {
+  const { config, registry, now } = parts;
+  const acme = await AcmeCertificates.open(parts);
+  return {
+    ...{ source: acme.source, caFile: undefined, acme },
+    remove: (subject) => acme.source.remove(subject),
+    async deviceCertificate({ thumbprint, name, csr }) {
+      const subject = parseHostname(`${name}.${config.zone}`);
+      if (subject === undefined) throw new Error(`The name ${name}.${config.zone} is too long.`);
+      const work = { purpose: 'device', subject, thumbprint } as const;
+      const text = csr.toString('base64');
+      const names = [subject, `*.${subject}`] as const;
+      const wanted = { ...work, names, csr: text, nowMs: now() };
+      if (await registry.write(want(wanted))) acme.issuance.wake();
+      return deviceState(await registry.read(certificateFor(work)), now());
+    },
+    domainCertificate: async (subject) =>
+      domainState(
+        await registry.read(certificateFor({ purpose: 'domain', subject, thumbprint: '' })),
+      ),
+    wantDomain: (wanted) => acme.want(wanted),
+    caaIdentities: () => acme.authorities.flatMap((each) => each.caaIdentities),
+    wake: () => acme.issuance.wake(),
+    start: (stopping, waits) => acme.start(stopping, waits),
+    stop: () => acme.stop(),
+  };
+}
+
+/** An order takes seconds; a device that asks sooner learns nothing. */
+const DEVICE_RETRY_MS = 5_000;
+
+function deviceState(wanted: WantedCertificate | undefined, nowMs: number): DeviceCertificateState {
+  if (wanted?.present !== undefined && isWithDevice({ ...wanted, purpose: 'device' })) {
+    const { dueAtMs, present } = wanted;
+    const renewAtMs = dueAtMs === WITH_DEVICE_MS ? lateRenewalMs(present.chain) : dueAtMs;
+    return { kind: 'issued', chain: present.chain, renewAtMs };
+  }
+  const waitMs = Math.max(DEVICE_RETRY_MS, (wanted?.dueAtMs ?? 0) - nowMs);
+  return { kind: 'ordered', retryAfterMs: waitMs, problem: wanted?.lastError };
+}
+
+function domainState(wanted: WantedCertificate | undefined): DomainCertificate {
+  if (wanted === undefined) return { state: 'none' };
+  const { present, lastError: problem, dueAtMs: nextTryAtMs, attempts } = wanted;
+  const notAfterMs = present?.notAfterMs;
+  if (attempts > 0) return { state: 'failing', notAfterMs, problem, nextTryAtMs };
+  const state = present === undefined ? 'ordering' : 'issued';
+  return { state, notAfterMs, problem, nextTryAtMs };
+}

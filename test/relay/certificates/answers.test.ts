@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer, connect as tlsConnect } from 'node:tls';
+import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { ChallengeAnswers } from '../../../relay/certificates/answers.ts';
+import { provers } from '../../../relay/certificates/provers.ts';
+import { hostname, IssuingStand, ZONE } from './issuing-stand.ts';
+
+const APP = hostname('app.example.org');
+const PROOF = {
+  ...{ hostname: APP, wildcard: false, token: 'evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ', dnsValue: '' },
+  keyAuthorization: 'evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ.thumbprint',
+};
+const { signal } = new AbortController();
+let stand: IssuingStand;
+
+beforeEach(async () => {
+  stand = await IssuingStand.start();
+});
+
+function prover(plainHttp: boolean, attempts = 0) {
+  const { registry, log } = stand;
+  const challenges = { publish: () => Promise.reject(new Error('no DNS here')) };
+  return provers({ zone: ZONE, registry, challenges, plainHttp, log, now: Date.now })(attempts);
+}
+
+test('an answer by HTTP is given by every relay while it is shown, and by none after that', async () => {
+  const other = await stand.anotherRegistry();
+  onTestFinished(() => other.close());
+  const answers = new ChallengeAnswers(other);
+  expect(await answers.keyAuthorization(APP, PROOF.token)).toBeUndefined();
+  const hide = await prover(true).show({ ...PROOF, type: 'http-01' }, signal);
+  expect(await answers.keyAuthorization(APP, PROOF.token)).toBe(PROOF.keyAuthorization);
+  expect(await answers.keyAuthorization(APP, 'another')).toBeUndefined();
+  expect(await answers.keyAuthorization(hostname('evil.example.org'), PROOF.token)).toBe(undefined);
+  expect(await answers.alpnContext(APP)).toBeUndefined();
+  await hide();
+  // Whatever is asked for that is not there reads anew.
+  await answers.keyAuthorization(APP, 'another');
+  expect(await answers.keyAuthorization(APP, PROOF.token)).toBeUndefined();
+});
+
+test('an answer by TLS is a certificate with the digest', async () => {
+  await prover(false).show({ ...PROOF, type: 'tls-alpn-01' }, signal);
+  const answers = new ChallengeAnswers(stand.registry);
+  const secureContext = await answers.alpnContext(APP);
+  expect(await answers.alpnContext(APP)).toBe(secureContext);
+  const server = createServer({
+    ALPNProtocols: ['acme-tls/1'],
+    SNICallback: (_, done) => done(null, secureContext),
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const protocol = { servername: APP, ALPNProtocols: ['acme-tls/1'], rejectUnauthorized: false };
+  const socket = tlsConnect({ port, host: '127.0.0.1', ...protocol });
+  await once(socket, 'secureConnect');
+  const raw = socket.getPeerX509Certificate()?.raw.toString('hex');
+  expect(raw).toContain(createHash('sha256').update(PROOF.keyAuthorization).digest('hex'));
+  socket.destroy();
+});
+
+test('strangers who ask for what is not there cost a reading now and then', async () => {
+  const read = vi.spyOn(stand.registry, 'read');
+  const answers = new ChallengeAnswers(stand.registry);
+  const asked = Array.from({ length: 500 }, (_, at) =>
+    answers.alpnContext(hostname(`x${at}.example.org`)),
+  );
+  expect(new Set(await Promise.all(asked))).toEqual(new Set([undefined]));
+  expect(read.mock.calls.length).toBeLessThanOrEqual(2);
+});
+
+test('while the registry is away, what was read before still counts', async () => {
+  await prover(true).show({ ...PROOF, type: 'http-01' }, signal);
+  const answers = new ChallengeAnswers(stand.registry);
+  await answers.keyAuthorization(APP, PROOF.token);
+  vi.spyOn(stand.registry, 'read').mockRejectedValue(new Error('away'));
+  expect(await answers.keyAuthorization(APP, PROOF.token)).toBe(PROOF.keyAuthorization);
+  expect(await answers.keyAuthorization(APP, 'another')).toBeUndefined();
+});
+
+test('how a name is proven, by whether it is a wildcard, there is plain HTTP, and failures', () => {
+  const rows = [
+    [ZONE, false, true, 0, ['dns-01']],
+    [hostname(`alice.${ZONE}`), true, true, 0, ['dns-01']],
+    [APP, true, true, 0, ['dns-01']],
+    [APP, false, true, 0, ['tls-alpn-01', 'http-01']],
+    [APP, false, true, 1, ['http-01', 'tls-alpn-01']],
+    [APP, false, false, 1, ['tls-alpn-01']],
+  ] as const;
+  for (const [subject, wildcard, plainHttp, attempts, types] of rows) {
+    expect(prover(plainHttp, attempts).choose(subject, wildcard)).toEqual(types);
+  }
+});
+
+test('an own domain that nobody has proven is not proven by DNS either', async () => {
+  const wildcard = { ...PROOF, type: 'dns-01', wildcard: true } as const;
+  await expect(prover(false).show(wildcard, signal)).rejects.toThrow('no proven own domain');
+});

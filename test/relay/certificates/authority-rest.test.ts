@@ -1,0 +1,62 @@
+import { beforeEach, expect, test } from 'vitest';
+import { AuthorityRest, REST_LIMITS } from '../../../relay/certificates/authority-rest.ts';
+import { HOUR_MS } from './issuing-stand.ts';
+
+let nowMs: number;
+let rest: AuthorityRest;
+
+beforeEach(() => {
+  nowMs = 1_000_000;
+  rest = new AuthorityRest(() => nowMs);
+});
+
+function failsUntilItRests(): void {
+  for (let failure = 0; failure < REST_LIMITS.failuresMax; failure += 1) rest.unavailable();
+}
+
+test('an authority that fails several times in a row rests, then gets one attempt at a time', () => {
+  rest.unavailable();
+  expect([rest.room, rest.why]).toEqual([Number.POSITIVE_INFINITY, undefined]);
+  failsUntilItRests();
+  expect([rest.room, rest.why]).toEqual([0, 'away']);
+  nowMs = rest.untilMs;
+  expect(rest.room).toBe(1);
+  rest.begin();
+  expect(rest.room).toBe(0);
+  rest.end();
+  rest.answered();
+  expect(rest.room).toBe(Number.POSITIVE_INFINITY);
+});
+
+test('each rest is twice as long as the one before, up to half an hour', () => {
+  failsUntilItRests();
+  const minutes: number[] = [];
+  for (let round = 0; round < 8; round += 1) {
+    minutes.push((rest.untilMs - nowMs) / 60_000);
+    // Those that were under way when the rest began say nothing new.
+    rest.unavailable();
+    nowMs = rest.untilMs;
+    rest.unavailable();
+  }
+  expect(minutes).toEqual([1, 2, 4, 8, 16, 30, 30, 30]);
+});
+
+test('a limit that one own domain meets is its own; that a second one meets it is for all', () => {
+  expect(rest.limited(HOUR_MS, 'app.example.org')).toBe(HOUR_MS);
+  expect(rest.limited(HOUR_MS, 'app.example.org')).toBe(HOUR_MS);
+  expect(rest.why).toBeUndefined();
+  rest.limited(HOUR_MS, 'other.example');
+  expect([rest.why, rest.untilMs]).toEqual(['limited', nowMs + HOUR_MS]);
+});
+
+test('two own domains that meet a limit on different days are two, and no limit for all', () => {
+  rest.limited(HOUR_MS, 'app.example.org');
+  nowMs += 2 * REST_LIMITS.limitedMs;
+  rest.limited(HOUR_MS, 'other.example');
+  expect(rest.why).toBeUndefined();
+});
+
+test('a limit without a time is believed for an hour, and one for years for a week', () => {
+  expect(rest.limited(undefined, undefined)).toBe(REST_LIMITS.limitedMs);
+  expect(rest.limited(1e12, undefined)).toBe(REST_LIMITS.limitedMaxMs);
+});

@@ -1,0 +1,243 @@
+// All of it as the relay opens it: with the local authority, and with one whose proofs are really shown, in
+// a zone that a name server of ours serves and the authority looks at.
+import { createHash, X509Certificate } from 'node:crypto';
+import { Resolver } from 'node:dns/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { Registry as Metrics } from 'prom-client';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { makeCsr } from '../../../certs/csr.ts';
+import { NameServer } from '../../../dns/server.ts';
+import { type Certificates, openCertificates } from '../../../relay/certificates/certificates.ts';
+import { proveDomain } from '../../../relay/registry/deeds/domain-proof.ts';
+import {
+  addDomain,
+  parseOwnDomain,
+  removeDomain,
+} from '../../../relay/registry/deeds/own-domain.ts';
+import { configureApex } from '../../../relay/registry/deeds/zone-apex.ts';
+import { openRegistry, type Registry } from '../../../relay/registry/registry.ts';
+import { freePort } from '../../world/free-port.ts';
+import type { HostileCa } from '../../world/hostile-ca.ts';
+import { deviceKey, deviceName } from '../registry/fixture.ts';
+import { feedOf, settings } from '../registry/zone-fixture.ts';
+import { hostileCa, hostname } from './issuing-stand.ts';
+
+const ZONE = hostname('vendor.example');
+const ALICE = hostname(`alice.${ZONE}`);
+const OPERATOR = { kind: 'operator', user: 'test' } as const;
+const RUNNING = new AbortController().signal;
+const lines: string[] = [];
+const log = pino({}, { write: (line) => void lines.push(line) });
+let state: string;
+let registry: Registry;
+
+beforeEach(async () => {
+  lines.length = 0;
+  state = await mkdtemp(join(tmpdir(), 'waygate-certificates-'));
+  registry = await openRegistry({
+    database: { kind: 'sqlite', file: join(state, 'registry.sqlite') },
+    log: pino({ enabled: false }),
+  });
+  onTestFinished(async () => {
+    await registry.close();
+    await rm(state, { recursive: true });
+  });
+});
+
+async function open(ca?: HostileCa): Promise<Certificates> {
+  const caFile = join(state, 'directory-ca.pem');
+  if (ca !== undefined) await writeFile(caFile, ca.caPem);
+  const budget = { ordersPer3Hours: 300, certificatesPerWeek: 50 };
+  const authorities =
+    ca === undefined ? [] : [{ name: 'hostile', directory: ca.directoryUrl, caFile, budget }];
+  const config = { zone: ZONE, id: 'relay-1', state, certificates: { authorities } };
+  const certificates = await openCertificates({ config, registry, log });
+  onTestFinished(() => certificates.stop());
+  return certificates;
+}
+
+async function namesOf(certificates: Certificates, text: string): Promise<string | undefined> {
+  const context: unknown = await certificates.chooser.choose(hostname(text));
+  if (context === undefined) return undefined;
+  const der: unknown = Object(Object(context).context).getCertificate();
+  return Buffer.isBuffer(der) ? new X509Certificate(der).subjectAltName : undefined;
+}
+
+const enroll = (name: string) =>
+  registry.enroll({ name: deviceName(name), deviceKey: deviceKey(), actor: 'test' });
+
+describe('with the local authority', () => {
+  test('every name has a certificate at once, and a released one none', async () => {
+    const certificates = await open();
+    await certificates.start(RUNNING);
+    await enroll('alice');
+    expect(await namesOf(certificates, `code.${ALICE}`)).toBe(`DNS:${ALICE}, DNS:*.${ALICE}`);
+    expect(await namesOf(certificates, ZONE)).toBe(`DNS:${ZONE}, DNS:*.${ZONE}`);
+    expect(certificates.caFile).toBe(join(state, 'certificates', `ca-${ZONE}.pem`));
+    await registry.release({ name: deviceName('alice'), by: OPERATOR });
+    expect(await namesOf(certificates, `code.${ALICE}`)).toBeUndefined();
+  });
+
+  test('a device gets one for its own key', async () => {
+    const certificates = await open();
+    const { csr } = await makeCsr([ALICE, `*.${ALICE}`]);
+    const wanted = { thumbprint: 'x', name: deviceName('alice'), csr };
+    const state = await certificates.deviceCertificate(wanted);
+    if (state.kind !== 'issued') throw new Error('not issued');
+    expect(new X509Certificate(state.chain).checkHost(`code.${ALICE}`)).toBeDefined();
+    expect(state.renewAtMs).toBeGreaterThan(Date.now());
+  });
+
+  test('own domains are told that they need another authority', async () => {
+    const { problem } = await (await open()).domainCertificate('app.example.org');
+    expect(problem).toMatch(/signs for its own zone only.*relay\.yaml/);
+  });
+});
+
+/** A zone that is served, and an authority that looks at it. */
+async function withZone(): Promise<HostileCa> {
+  const port = await freePort();
+  const nameServers = [{ host: hostname('ns1.vendor.example'), addresses: ['127.0.0.1'], port }];
+  await registry.perform(configureApex(settings({ nameServers })));
+  const source = await feedOf(registry);
+  const server = new NameServer({ listen: [{ address: '127.0.0.1', port }], source });
+  await server.start();
+  onTestFinished(() => server.stop());
+  const resolver = new Resolver();
+  resolver.setServers([`127.0.0.1:${port}`]);
+  const ca = await hostileCa();
+  ca.validate = async ({ type, hostname: subject, keyAuthorization }) => {
+    const digest = createHash('sha256').update(keyAuthorization).digest('base64url');
+    const texts = await resolver.resolveTxt(`_acme-challenge.${subject}`).catch(() => []);
+    return type === 'dns-01' && texts.flat().includes(digest) ? undefined : 'unauthorized';
+  };
+  return ca;
+}
+
+function aliased(subject: string, target: string): string {
+  return subject === 'example.org' ? `${target}.to.${ZONE}` : subject;
+}
+
+describe('with an authority', () => {
+  test('the start waits for the zone; names follow when they are claimed, and go when released', async () => {
+    const ca = await withZone();
+    await enroll('alice');
+    const certificates = await open(ca);
+    await certificates.start(RUNNING);
+    expect(await namesOf(certificates, ZONE)).toBe(`DNS:*.${ZONE}, DNS:${ZONE}`);
+    const served = (subject: string) =>
+      vi.waitFor(
+        async () => expect(await namesOf(certificates, `code.${subject}`)).toContain(subject),
+        { timeout: 20_000 },
+      );
+    await served(ALICE);
+    await enroll('bob');
+    // Until it has its own, the zone's serves it.
+    expect(await namesOf(certificates, `bob.${ZONE}`)).toBeDefined();
+    await served(`bob.${ZONE}`);
+    await registry.release({ name: deviceName('bob'), by: OPERATOR });
+    expect(await namesOf(certificates, `code.bob.${ZONE}`)).toBeUndefined();
+    const rows = await registry.read((db) => db.selectFrom('challenges').selectAll().execute());
+    expect(rows).toEqual([]);
+    const metrics = new Metrics();
+    certificates.expose([metrics]);
+    const text = await metrics.metrics();
+    expect(text).toMatch(/orders_total\{authority="hostile",outcome="issued"\} 3/);
+    expect(text).toMatch(/budget_left\{authority="hostile",period="week"\} 47/);
+    expect(text).toMatch(/waygate_certificate_days_left\{within="90"\} \d/);
+    expect(lines.join('')).not.toContain('PRIVATE');
+  }, 60_000);
+
+  test('an own domain with its wildcard is proven by the DNS that was delegated, until it is removed', async () => {
+    const ca = await withZone();
+    await enroll('alice');
+    const name = deviceName('alice');
+    const domain = parseOwnDomain('example.org', ZONE);
+    if (domain === undefined) throw new Error('no own domain');
+    const by = OPERATOR;
+    const { target, proof } = await registry.perform(
+      addDomain({ name, domain, wildcard: true, by }),
+    );
+    const seen = new Set([proof]);
+    await registry.perform(proveDomain({ target, seen, lookedAtMs: Date.now() }));
+    const certificates = await open(ca);
+    // As the CNAME at the customer's leads there; the domain itself is proven by the relay.
+    const { validate } = ca;
+    ca.validate = async (shown) => {
+      if (shown.type === 'dns-01') {
+        return validate({ ...shown, hostname: aliased(shown.hostname, target) });
+      }
+      const answer = await certificates.answers.alpnContext(hostname(shown.hostname));
+      return answer === undefined ? 'unauthorized' : undefined;
+    };
+    await certificates.start(RUNNING);
+    expect(await certificates.domainCertificate(domain)).toEqual({ state: 'none' });
+    await certificates.wantDomain({ domain, wildcard: true });
+    await vi.waitFor(
+      async () =>
+        expect(await certificates.domainCertificate(domain)).toMatchObject({ state: 'issued' }),
+      { timeout: 20_000 },
+    );
+    expect(await namesOf(certificates, `code.${domain}`)).toBe(`DNS:*.${domain}, DNS:${domain}`);
+    await registry.perform(removeDomain({ domain, by }));
+    expect(await namesOf(certificates, `code.${domain}`)).toBeUndefined();
+    await vi.waitFor(async () => {
+      expect(await certificates.domainCertificate(domain)).toEqual({ state: 'none' });
+      const rows = await registry.read((db) =>
+        db.selectFrom('certificates').select('key').where('subject', '=', domain).execute(),
+      );
+      expect(rows).toEqual([{ key: null }]);
+    });
+  }, 60_000);
+
+  test('a later start serves at once, with the authority and the registry away', async () => {
+    const ca = await withZone();
+    const first = await open(ca);
+    await first.start(RUNNING);
+    await namesOf(first, ZONE);
+    await first.stop();
+    await ca.leave();
+    vi.spyOn(registry, 'read').mockRejectedValue(new Error('away'));
+    const second = await open(ca);
+    await second.start(RUNNING);
+    expect(await namesOf(second, ZONE)).toContain(ZONE);
+  }, 60_000);
+
+  test('a device gets one for its own key, which the relay never renews by itself', async () => {
+    const ca = await withZone();
+    await enroll('alice');
+    const certificates = await open(ca);
+    await certificates.start(RUNNING);
+    const { csr } = await makeCsr([ALICE, `*.${ALICE}`]);
+    const wanted = { thumbprint: 'device', name: deviceName('alice'), csr };
+    expect(await certificates.deviceCertificate(wanted)).toMatchObject({ kind: 'ordered' });
+    await vi.waitFor(
+      async () =>
+        expect(await certificates.deviceCertificate(wanted)).toMatchObject({ kind: 'issued' }),
+      { timeout: 20_000 },
+    );
+    const orders = ca.count('newOrder');
+    expect(await certificates.deviceCertificate(wanted)).toMatchObject({ kind: 'issued' });
+    expect(ca.count('newOrder')).toBe(orders);
+    const [row] = await registry.read((db) =>
+      db.selectFrom('certificates').selectAll().where('purpose', '=', 'device').execute(),
+    );
+    expect(row?.key).toBeNull();
+  }, 60_000);
+
+  test('settings that cannot be followed are told by their names', async () => {
+    const ca = await hostileCa();
+    const caFile = join(state, 'no-ca.pem');
+    const budget = { ordersPer3Hours: 1, certificatesPerWeek: 1 };
+    const settings = { name: 'hostile', directory: ca.directoryUrl, caFile, budget };
+    const certificates = { authorities: [settings] };
+    const config = { zone: ZONE, id: 'relay-1', state, certificates };
+    const opening = () => openCertificates({ config, registry, log });
+    await expect(opening()).rejects.toThrow(/caFile of hostile: .*no-ca\.pem cannot be read/);
+    await writeFile(caFile, 'nothing');
+    await expect(opening()).rejects.toThrow(/holds no certificate in PEM/);
+  });
+});

@@ -1,0 +1,107 @@
+// What follows from the windows in which an authority wants its certificates renewed (RFC 9773).
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { readChain } from '../../../certs/chain.ts';
+import type { Issuance } from '../../../relay/certificates/issuance.ts';
+import { RenewalWindows } from '../../../relay/certificates/renewal-windows.ts';
+import type { HostileCa } from '../../world/hostile-ca.ts';
+import { DAY_MS, HOUR_MS, hostileCa, IssuingStand, MINUTE_MS, ZONE } from './issuing-stand.ts';
+
+const ALICE = `alice.${ZONE}`;
+const START_MS = Date.now();
+let stand: IssuingStand;
+let ca: HostileCa;
+let issuance: Issuance;
+let windows: RenewalWindows;
+
+/** From one day of the certificate's life to another. */
+function wantedBetween(first: number, last: number): void {
+  const at = (day: number) => new Date(START_MS + day * DAY_MS).toISOString();
+  ca.renewalInfo = () => ({ suggestedWindow: { start: at(first), end: at(last) } });
+}
+
+beforeEach(async () => {
+  vi.useFakeTimers({ now: START_MS, toFake: ['Date'] });
+  stand = await IssuingStand.start();
+  ca = await hostileCa();
+  wantedBetween(40, 41);
+  issuance = stand.issuance([ca]);
+  const { authorities, registry, log } = stand;
+  const changed = () => issuance.wake();
+  windows = new RenewalWindows({ registry, authorities, log, now: Date.now, changed });
+  await stand.want(ALICE);
+  await issuance.settled();
+  await windows.look();
+});
+
+afterEach(async () => {
+  await windows.stop();
+  vi.useRealTimers();
+});
+
+const passes = (ms: number) => vi.setSystemTime(Date.now() + ms);
+const dueDay = async () => ((await stand.workOf(ALICE)).due_at - START_MS) / DAY_MS;
+
+async function look(): Promise<void> {
+  await windows.look();
+  await issuance.settled();
+}
+
+test('a certificate is renewed in its window, told as replaced, and costs no budget', async () => {
+  expect(await dueDay()).toBeGreaterThanOrEqual(40);
+  expect(await dueDay()).toBeLessThanOrEqual(41);
+  passes(39 * DAY_MS);
+  await look();
+  expect(await stand.ledger()).toHaveLength(1);
+  passes(3 * DAY_MS);
+  await look();
+  const [first] = await stand.ledger();
+  expect(await stand.ledger()).toHaveLength(2);
+  expect(ca.replaced).toEqual(new Set([readChain(first?.chain ?? '').certId]));
+  expect((await stand.spent()).map((row) => row['exempt'])).toEqual([0, 1]);
+});
+
+test('a window that moves into the past, before a revocation, renews at once', async () => {
+  passes(10 * DAY_MS);
+  wantedBetween(-2, -1);
+  await look();
+  expect(await stand.ledger()).toHaveLength(2);
+  // The new one has the same odd window, and yet is not renewed again and again.
+  await look();
+  passes(HOUR_MS);
+  await look();
+  expect((await stand.ledger()).length).toBeLessThanOrEqual(3);
+});
+
+test('an authority is asked again when it wants to be, and not before', async () => {
+  const asked = ca.count('renewalInfo');
+  passes(5 * HOUR_MS);
+  await look();
+  expect(ca.count('renewalInfo')).toBe(asked);
+  passes(3 * HOUR_MS);
+  await look();
+  expect(ca.count('renewalInfo')).toBe(asked + 1);
+});
+
+test('an authority that is away, or talks nonsense, changes nothing', async () => {
+  const before = await dueDay();
+  await ca.leave();
+  passes(8 * HOUR_MS);
+  await look();
+  expect(await dueDay()).toBe(before);
+  await ca.comeBack();
+  ca.renewalInfo = () => ({ suggestedWindow: { start: 'yesterday', end: 7 } });
+  passes(3 * HOUR_MS);
+  await look();
+  // Without a window it is two thirds of the life.
+  expect(Math.round((await dueDay()) / 3)).toBe(20);
+});
+
+test('an authority without windows has its certificates renewed after two thirds', async () => {
+  ca.renewalInfo = undefined;
+  await stand.want(`bob.${ZONE}`);
+  await issuance.settled();
+  await look();
+  passes(62 * DAY_MS + MINUTE_MS);
+  await look();
+  expect((await stand.ledger()).length).toBeGreaterThanOrEqual(3);
+});
