@@ -19,11 +19,23 @@ export class KnotServer implements AsyncDisposable {
   readonly port: number;
   readonly #folder: string;
   readonly #child: ChildProcess;
+  readonly #said: string[];
+  /** Wakes who waits for a line of the log. */
+  #line = Promise.withResolvers<void>();
 
   private constructor(port: number, folder: string, child: ChildProcess) {
     this.port = port;
     this.#folder = folder;
     this.#child = child;
+    this.#said = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream === null) continue;
+      createInterface({ input: stream }).on('line', (line) => {
+        this.#said.push(line);
+        this.#wake();
+      });
+    }
+    child.once('exit', () => this.#wake());
   }
 
   static async start(zone: Zone): Promise<KnotServer> {
@@ -34,18 +46,34 @@ export class KnotServer implements AsyncDisposable {
     const child = spawn(findProgram('knotd') ?? 'knotd', ['-c', join(folder, 'knot.conf')], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const said: string[] = [];
-    const up = Promise.withResolvers<void>();
-    for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on('line', (line) => {
-        said.push(line);
-        if (/server started/.test(line)) up.resolve();
-      });
+    const server = new KnotServer(port, folder, child);
+    await server.#hear(/server started/);
+    return server;
+  }
+
+  /** Serves another version of the zone, whose serial is greater. */
+  async serve(zone: Zone): Promise<void> {
+    writeFileSync(join(this.#folder, 'zone'), zoneFile(zone));
+    const from = this.#said.length;
+    this.#child.kill('SIGHUP');
+    await this.#hear(new RegExp(`loaded, serial \\d+ -> ${zone.serial},`), from);
+  }
+
+  /** Resolves at a line of the log, of those after the first `from`. */
+  async #hear(pattern: RegExp, from = 0): Promise<void> {
+    const late = AbortSignal.timeout(STARTED_WITHIN_MS);
+    late.addEventListener('abort', () => this.#wake());
+    while (!this.#said.slice(from).some((line) => pattern.test(line))) {
+      if (late.aborted || this.#child.exitCode !== null) {
+        throw new Error(`knotd does not say ${pattern}: ${this.#said.slice(-30).join('\n')}`);
+      }
+      await this.#line.promise;
     }
-    const late = setTimeout(() => up.reject(new Error(said.join('\n'))), STARTED_WITHIN_MS);
-    child.on('exit', () => up.reject(new Error(`knotd ended: ${said.join('\n')}`)));
-    await up.promise.finally(() => clearTimeout(late));
-    return new KnotServer(port, folder, child);
+  }
+
+  #wake(): void {
+    this.#line.resolve();
+    this.#line = Promise.withResolvers();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

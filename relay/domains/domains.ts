@@ -1,0 +1,230 @@
+// Own domains for everybody who has to do with them: added, listed, looked at and removed by their owners
+// and devices; and watched, each by one relay at a time, for as long as they are there.
+import type { Hostname } from '../../dns/name.ts';
+import type { By } from '../registry/actor.ts';
+import {
+  addDomain,
+  type DomainRemoval,
+  type DomainRow,
+  removeDomain,
+  unknownDomain,
+  type WantedDomain,
+} from '../registry/deeds/own-domain.ts';
+import {
+  areDomainsDue,
+  type DomainHolder,
+  domainHolder,
+  listDomains,
+  relayAddresses,
+  takeDueDomains,
+} from '../registry/own-domains.ts';
+import { RegistryError } from '../registry/registry-error.ts';
+import { type LookParts, look } from './look.ts';
+import { parseSteps, reportOf } from './own-domain-report.ts';
+import type { DomainReport } from './report.ts';
+
+const DOMAINS_LIMITS = {
+  /** Looks at once: each is a dozen questions and a handshake. */
+  looksMax: 16,
+  /** Of them for the watch, so that a person who asks is not kept waiting. */
+  watchedMax: 12,
+  /** A domain is looked at again no sooner; who asks meanwhile gets what was found. */
+  againAfterMs: 5_000,
+  /** How often the watch asks what is due. */
+  pollMs: 5_000,
+  /** A relay that dies while it looks keeps others from it for so long. */
+  leaseMs: 10 * 60_000,
+} as const;
+
+export interface DomainsOptions extends LookParts {
+  /** For tests. */
+  readonly limits?: Partial<Record<keyof typeof DOMAINS_LIMITS, number>>;
+}
+
+/** Whether a certificate for a domain may be ordered. */
+export type DomainConsent = { readonly ok: true } | { readonly ok: false; readonly why: string };
+
+export class Domains {
+  readonly #options: DomainsOptions;
+  readonly #limits: Record<keyof typeof DOMAINS_LIMITS, number>;
+  /** By target: under way, or so recent that it is not repeated. */
+  readonly #looks = new Map<string, Promise<DomainRow | undefined>>();
+  readonly #end = new AbortController();
+  #running = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #round: Promise<void> | undefined;
+  #looked = 0;
+  #failed = 0;
+
+  constructor(options: DomainsOptions) {
+    this.#options = options;
+    this.#limits = { ...DOMAINS_LIMITS, ...options.limits };
+  }
+
+  /** For metrics: looks since the start, those that a fault of ours ended, and those under way. */
+  get figures(): { readonly looks: number; readonly failed: number; readonly running: number } {
+    return { looks: this.#looked, failed: this.#failed, running: this.#running };
+  }
+
+  /** The same again is the same. What has to be entered is in the report. */
+  async add(wanted: WantedDomain): Promise<DomainReport> {
+    const { domain, name, by } = wanted;
+    await this.#options.registry.perform(addDomain(wanted));
+    this.wake();
+    const [row] = await this.#rows({ by, domain, name });
+    if (row === undefined) throw unknownDomain(domain);
+    return this.#report(row);
+  }
+
+  /** As they were found last, by domain. */
+  async list(by: By): Promise<readonly DomainReport[]> {
+    const relays = await this.#options.registry.read(relayAddresses());
+    const { zone } = this.#options;
+    return (await this.#rows({ by })).map((row) => reportOf(row, { zone, relays }));
+  }
+
+  /** Looks now, unless somebody has just looked, or so many look that it has to wait for the watch. */
+  async check(wanted: DomainRemoval): Promise<DomainReport> {
+    const rows = await this.#rows(wanted);
+    const row = rows.find(({ state }) => state !== 'pending') ?? rows[0];
+    if (row === undefined) throw unknownDomain(wanted.domain);
+    await this.#lookAt(row);
+    const [after] = await this.#rows({ ...wanted, name: row.name });
+    if (after === undefined) throw unknownDomain(wanted.domain);
+    return this.#report(after);
+  }
+
+  /** It stops working at once. */
+  async remove(removal: DomainRemoval): Promise<void> {
+    await this.#options.registry.perform(removeDomain(removal));
+  }
+
+  /** Looks before a certificate is ordered or renewed: an order that must fail costs all others. */
+  async recheck(domain: string): Promise<DomainConsent> {
+    const held = await this.#options.registry.read(domainHolder(domain));
+    if (held === undefined) return { ok: false, why: `Nobody has proven the domain ${domain}.` };
+    const row = (await this.#lookAt(held)) ?? held;
+    if (row.state === 'suspended') return { ok: false, why: `The domain ${domain} is suspended.` };
+    const wrong = parseSteps(row.finding).find(
+      ({ step, state }) => state === 'wrong' && step !== 'live',
+    );
+    return wrong === undefined ? { ok: true } : { ok: false, why: wrong.found };
+  }
+
+  /** Begins the watch. */
+  start(): void {
+    this.#plan(0);
+  }
+
+  /** Ends with what is under way, which is cut short. */
+  async stop(): Promise<void> {
+    this.#end.abort(new Error('The relay stops.'));
+    clearTimeout(this.#timer);
+    await this.#round;
+    await Promise.allSettled(this.#looks.values());
+  }
+
+  /** Something may be due. */
+  wake(): void {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#plan(0);
+  }
+
+  #plan(waitMs: number): void {
+    if (this.#end.signal.aborted) return;
+    this.#timer = setTimeout(() => {
+      const round = (this.#round ?? Promise.resolve()).then(() => this.#watch());
+      this.#round = round;
+      void round.then(() => {
+        if (this.#round !== round) return;
+        clearTimeout(this.#timer);
+        this.#plan(this.#limits.pollMs * (0.5 + Math.random()));
+      });
+    }, waitMs).unref();
+  }
+
+  /** Never rejects. */
+  async #watch(): Promise<void> {
+    const { registry, now, log } = this.#options;
+    const { watchedMax, leaseMs } = this.#limits;
+    const max = watchedMax - this.#running;
+    if (max <= 0 || this.#end.signal.aborted) return;
+    try {
+      const nowMs = now();
+      if (!(await registry.read(areDomainsDue(nowMs)))) return;
+      const due = await registry.write(takeDueDomains({ nowMs, leaseMs, max }));
+      for (const row of due) {
+        // What is wrong with one of them is told there.
+        this.#lookAt(row, true).catch(() => undefined);
+      }
+    } catch (error) {
+      // Of its own faults the registry has told.
+      if (error instanceof RegistryError) return;
+      log.warn({ err: error }, 'own domains could not be watched; it is tried again');
+    }
+  }
+
+  /** `undefined`: not now, for too many are looked at; or the row is gone. */
+  #lookAt(row: DomainRow, due = false): Promise<DomainRow | undefined> {
+    const { target } = row;
+    const recent = this.#looks.get(target);
+    if (recent !== undefined) return recent;
+    const { looksMax, againAfterMs } = this.#limits;
+    const sinceMs = this.#options.now() - (row.checked_at ?? 0);
+    // Another relay may have looked.
+    if (!due && sinceMs >= 0 && sinceMs < againAfterMs) return Promise.resolve(row);
+    if (this.#running >= looksMax) return Promise.resolve(undefined);
+    const startedMs = performance.now();
+    const looking = this.#look(row).finally(() => {
+      const forget = () => this.#looks.delete(target);
+      const restMs = startedMs + againAfterMs - performance.now();
+      if (restMs > 0) setTimeout(forget, restMs).unref();
+      else forget();
+    });
+    this.#looks.set(target, looking);
+    return looking;
+  }
+
+  async #look(row: DomainRow): Promise<DomainRow | undefined> {
+    const { domain, name } = row;
+    this.#running += 1;
+    this.#looked += 1;
+    try {
+      return await look(row, this.#options, this.#end.signal);
+    } catch (error) {
+      if (!this.#end.signal.aborted) {
+        this.#failed += 1;
+        this.#options.log.warn(
+          { err: error, domain, name },
+          'an own domain could not be looked at',
+        );
+      }
+      throw error;
+    } finally {
+      this.#running -= 1;
+    }
+  }
+
+  #rows({
+    by,
+    domain,
+    name,
+  }: {
+    readonly by: By;
+    readonly domain?: Hostname | undefined;
+    readonly name?: string | undefined;
+  }): Promise<DomainRow[]> {
+    return this.#options.registry.read(listDomains({ of: holderOf(by), domain, name }));
+  }
+
+  async #report(row: DomainRow): Promise<DomainReport> {
+    const { registry, zone } = this.#options;
+    return reportOf(row, { zone, relays: await registry.read(relayAddresses()) });
+  }
+}
+
+function holderOf(by: By): DomainHolder {
+  if (by.kind === 'operator') return 'anybody';
+  return by.kind === 'owner' ? { ownerId: by.ownerId } : { thumbprint: by.thumbprint };
+}

@@ -1,0 +1,192 @@
+// One look at an own domain and what follows from it: proven when its DNS proves it and leads here, warned
+// of when it does not any more, suspended after some days of that, and back by itself. What could not be
+// asked changes nothing.
+import type { Logger } from 'pino';
+import type { Hostname } from '../../dns/name.ts';
+import { proveDomain, suspendDomain } from '../registry/deeds/domain-proof.ts';
+import type { DomainRow } from '../registry/deeds/own-domain.ts';
+import { noteFinding, relayAddresses } from '../registry/own-domains.ts';
+import type { Registry } from '../registry/registry.ts';
+import {
+  type CertificateState,
+  checkDomain,
+  checkService,
+  type DomainFinding,
+  type DomainWorld,
+  resolversSeeUs,
+} from './checks.ts';
+import { formatSteps } from './own-domain-report.ts';
+import type { PublicDns } from './public-dns.ts';
+import { proofOwner } from './records.ts';
+import type { DomainChange, DomainStep } from './report.ts';
+import { DAY, nextLookMs } from './schedule.ts';
+import { both } from './verdict.ts';
+
+const LOOK_LIMITS = {
+  /** For all questions of a look and its visit: a chain of aliases at slow name servers. */
+  lookMs: 30_000,
+  /** How long a domain may fail before it is served no more: over a weekend. */
+  suspendAfterMs: 3 * DAY,
+} as const;
+
+export interface LookParts {
+  readonly registry: Registry;
+  readonly zone: Hostname;
+  readonly dns: PublicDns;
+  /** By which our authorities go in CAA records. */
+  readonly caaIdentities: readonly string[];
+  readonly certificateOf: (domain: string) => Promise<CertificateState>;
+  /** Has a certificate for the domain ordered, if that is not so already. */
+  readonly want: (domain: WantedDomainCertificate) => Promise<unknown>;
+  /** Tells the owner of a name. */
+  readonly tell: (change: DomainChange) => Promise<void>;
+  readonly publicPort: () => number;
+  /** PEM of the root that certificates chain to, where the system does not trust it. */
+  readonly ca?: string | undefined;
+  readonly now: () => number;
+  readonly log: Logger;
+}
+
+export interface WantedDomainCertificate {
+  readonly domain: Hostname;
+  /** What is one label below it as well. */
+  readonly wildcard: boolean;
+}
+
+/** What the look has made of the row. */
+interface Standing {
+  readonly served: boolean;
+  readonly failingSinceMs: number | null;
+  /** Of the DNS. */
+  readonly steps: readonly DomainStep[];
+  /** For the owners whom it concerns. */
+  readonly news: readonly DomainChange[];
+}
+
+/** Resolves with the row as it is afterwards; `undefined`: it is gone. */
+export async function look(
+  row: DomainRow,
+  parts: LookParts,
+  end: AbortSignal,
+): Promise<DomainRow | undefined> {
+  const { registry, now, publicPort } = parts;
+  const signal = AbortSignal.any([end, AbortSignal.timeout(LOOK_LIMITS.lookMs)]);
+  const relays = await registry.read(relayAddresses());
+  const world: DomainWorld = { ...parts, relays, signal, publicPort: publicPort() };
+  const finding = await checkDomain(row, world);
+  // Whoever stops has cut the questions off: they say nothing of the domain.
+  end.throwIfAborted();
+  const standing = await standingOf(row, finding, world, parts);
+  const { served, failingSinceMs } = standing;
+  if (served && finding.caa === 'right') {
+    await parts.want({ domain: row.domain as Hostname, wildcard: row.wildcard === 1 });
+  }
+  const service = await checkService(row, finding, { ...world, served });
+  const steps = [...standing.steps, ...service];
+  const settled = steps.every(({ state }) => state === 'ok');
+  const times = {
+    added_at: row.added_at,
+    proven_at: served ? (row.proven_at ?? finding.atMs) : row.proven_at,
+    failing_since: failingSinceMs,
+  };
+  const noted = await registry.write(
+    noteFinding({
+      target: row.target,
+      finding: formatSteps(steps),
+      checkedAtMs: now(),
+      checkDueAtMs: nextLookMs({ ...times, settled }, now(), Math.random()),
+      failingSinceMs,
+    }),
+  );
+  for (const change of standing.news) await tell(change, parts);
+  return noted;
+}
+
+async function standingOf(
+  row: DomainRow,
+  finding: DomainFinding,
+  world: DomainWorld,
+  parts: LookParts,
+): Promise<Standing> {
+  const verdict = both(finding.proof, finding.routing);
+  if (verdict === 'right') return rightful(row, finding, parts);
+  const wrong = verdict === 'wrong' && row.state === 'proven' && (await resolversSeeUs(row, world));
+  if (wrong) return failing(row, finding, parts);
+  const { steps } = finding;
+  const served = row.state === 'proven';
+  return { served, failingSinceMs: row.failing_since, steps, news: [] };
+}
+
+async function rightful(
+  row: DomainRow,
+  { seen, steps, atMs }: DomainFinding,
+  { registry, log }: LookParts,
+): Promise<Standing> {
+  const { domain, name, target, state } = row;
+  const news: DomainChange[] = [];
+  if (state !== 'proven') {
+    const outcome = await registry.perform(proveDomain({ target, seen, lookedAtMs: atMs }));
+    const unserved = { served: false, failingSinceMs: row.failing_since, news };
+    if (outcome.kind === 'void') return { ...unserved, steps };
+    if (outcome.kind === 'held-by-another') {
+      return { ...unserved, steps: [heldStep(row), ...steps.slice(1)] };
+    }
+    log.info({ domain, name, displaced: outcome.displaced?.name }, 'an own domain is proven');
+    if (outcome.displaced !== undefined) {
+      news.push({ kind: 'lost', domain, name: outcome.displaced.name, steps: [] });
+    }
+  }
+  if (row.failing_since !== null) news.push({ kind: 'back', domain, name, steps: [] });
+  return { served: true, failingSinceMs: null, steps, news };
+}
+
+async function failing(
+  row: DomainRow,
+  { atMs, steps }: DomainFinding,
+  { registry, log }: LookParts,
+): Promise<Standing> {
+  const { domain, name, target } = row;
+  const since = row.failing_since ?? atMs;
+  const faults = steps.filter(({ state }) => state === 'wrong');
+  const standing = { served: true, failingSinceMs: since, steps };
+  const untilMs = since + LOOK_LIMITS.suspendAfterMs;
+  if (row.failing_since === null) {
+    log.warn({ domain, name, faults }, 'an own domain fails its checks');
+    return { ...standing, news: [{ kind: 'failing', domain, name, steps: faults, untilMs }] };
+  }
+  if (atMs < untilMs) return { ...standing, news: [] };
+  const outcome = await registry.perform(suspendDomain({ target, why: 'it failed its checks' }));
+  if (outcome === 'spared') {
+    log.error(
+      { domain, name },
+      'so many own domains fail at once that none is suspended: look into the resolvers of relay.yaml, ' +
+        'and into the addresses of the relays',
+    );
+    return { ...standing, news: [] };
+  }
+  if (outcome === 'void') return { ...standing, served: false, news: [] };
+  log.warn({ domain, name, faults }, 'an own domain is suspended');
+  const news = [{ kind: 'suspended', domain, name, steps: faults } as const];
+  return { ...standing, served: false, news };
+}
+
+function heldStep({ domain, proof }: DomainRow): DomainStep {
+  const owner = proofOwner(domain);
+  return {
+    step: 'proof',
+    state: 'wrong',
+    found: `Your TXT record is at ${owner}, and so is that of another account, which has the domain.`,
+    expected: `TXT "${proof}" at ${owner}, and no proof of another account`,
+    next: `Remove the other TXT value at ${owner}, or have the domain removed in that account.`,
+  };
+}
+
+/** The domain is as it is, whether or not anybody can be told. */
+async function tell(change: DomainChange, { tell: send, log }: LookParts): Promise<void> {
+  try {
+    await send(change);
+  } catch (error) {
+    const { kind, domain } = change;
+    log.warn({ err: error, kind, domain }, 'the owner of a domain could not be told');
+  }
+}
