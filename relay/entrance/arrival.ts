@@ -11,7 +11,18 @@ import {
 import type { HandshakeResult, RefusalReason } from './journal.ts';
 import type { TlsLimits } from './limits.ts';
 import type { Swept } from './sweep.ts';
-import type { Protocol, TlsOptions } from './tls.ts';
+import type { ChooseContext, Protocol, TlsOptions } from './tls.ts';
+
+/** What a handshake may agree on; none but ours is ever handed over. */
+type Agreed = Protocol | typeof CHALLENGE;
+
+/** By it a certificate authority asks for proof (RFC 8737). */
+const CHALLENGE = 'acme-tls/1';
+
+/** Those who offer it among others are visitors, and are served as if they had not. */
+function isChallenge(alpn: readonly string[]): boolean {
+  return alpn.length === 1 && alpn[0] === CHALLENGE;
+}
 
 export class Arrival implements Swept {
   readonly #socket: Socket;
@@ -66,47 +77,50 @@ export class Arrival implements Swept {
 
   #choose(hello: ClientHello): void {
     this.#deadlineMs = this.#startedAtMs + this.#limits.handshakeTimeoutMs;
-    if (hello.hostname === undefined) return this.#handshake(hello, this.#options.fallback);
     try {
-      const chosen = this.#options.choose(hello.hostname);
+      const chosen = this.#contextFor(hello);
       if (!(chosen instanceof Promise)) return this.#handshake(hello, chosen);
-      chosen.then(
-        (context) => this.#handshake(hello, context),
-        (error: unknown) => this.#fault(error),
-      );
+      chosen
+        .then((context) => this.#handshake(hello, context))
+        .catch((error: unknown) => this.#fault(error));
     } catch (error) {
       this.#fault(error);
     }
+  }
+
+  #contextFor({ hostname, alpn }: ClientHello): ReturnType<ChooseContext> {
+    const { choose, alpnChallenge, fallback } = this.#options;
+    if (isChallenge(alpn)) return hostname === undefined ? undefined : alpnChallenge?.(hostname);
+    return hostname === undefined ? fallback() : choose(hostname);
   }
 
   #handshake(hello: ClientHello, context: SecureContext | undefined): void {
     if (this.#socket.destroyed) return;
-    const { hostname } = hello;
-    if (context === undefined) {
-      return this.#refuse('unknown-name', 'unrecognized_name', hostname ?? '');
+    const alpn = this.#agree(hello);
+    if (context === undefined && alpn !== CHALLENGE) {
+      return this.#refuse('unknown-name', 'unrecognized_name', hello.hostname ?? '');
     }
-    try {
-      const alpn = this.#agree(hello);
-      if (alpn === undefined) {
-        return this.#refuse('no-protocol', 'no_application_protocol', hello.alpn.join(' '));
-      }
-      this.#startTls(hello, context, alpn);
-    } catch (error) {
-      this.#fault(error);
+    // Where there is nothing to prove, that protocol is as unknown as any other.
+    if (context === undefined || alpn === undefined) {
+      return this.#refuse('no-protocol', 'no_application_protocol', hello.alpn.join(' '));
     }
+    this.#startTls(hello, context, alpn);
   }
 
   /** RFC 7301, section 3.2: the server's order counts. */
-  #agree({ hostname, alpn }: ClientHello): Protocol | undefined {
+  #agree({ hostname, alpn }: ClientHello): Agreed | undefined {
     if (alpn.length === 0) return 'http/1.1';
+    if (isChallenge(alpn)) return CHALLENGE;
     return this.#options.offers(hostname).find((protocol) => alpn.includes(protocol));
   }
 
-  #startTls(hello: ClientHello, secureContext: SecureContext, alpn: Protocol): void {
+  #startTls(hello: ClientHello, secureContext: SecureContext, alpn: Agreed): void {
     this.#socket.unshift(this.#reader?.bytes());
     this.#reader = undefined;
     const ALPNCallback = hello.alpn.length === 0 ? undefined : AGREED[alpn];
     const socket = new TLSSocket(this.#socket, { isServer: true, secureContext, ALPNCallback });
+    // TLS 1.2 alone has it; no HTTP needs it, and it is work that a visitor can ask for over and over.
+    socket.disableRenegotiation();
     // Node reports faults of the TLS layer here, and leaves the connection as it is.
     socket.on('_tlsError', (error: Error) => socket.destroy(error));
     // During the handshake it is counted; later it is for the one who has taken the connection,
@@ -117,7 +131,8 @@ export class Arrival implements Swept {
     socket.once('secure', () => this.#established(socket, hello, alpn));
   }
 
-  #established(socket: TLSSocket, { hostname }: ClientHello, alpn: Protocol): void {
+  #established(socket: TLSSocket, { hostname }: ClientHello, alpn: Agreed): void {
+    if (alpn === CHALLENGE) return this.#proved(socket);
     this.#over(socket.isSessionReused() ? 'resumed' : 'complete');
     this.#options.sweep.delete(this);
     // Node clears this mark only for sockets of a tls.Server; node:http2 waits while it is set.
@@ -128,6 +143,15 @@ export class Arrival implements Swept {
       this.#options.journal.fault(error, 'a visitor connection could not be taken over');
       socket.destroy();
     }
+  }
+
+  /** RFC 8737, section 3: nothing else is said. The authority closes when it has read our end. */
+  #proved(socket: TLSSocket): void {
+    this.#over('challenge');
+    this.#deadlineMs = performance.now() + this.#limits.refusedLingerMs;
+    socket.on('end', this.#end);
+    socket.resume();
+    socket.end();
   }
 
   #refuseHello(fault: HelloFault): void {
@@ -163,7 +187,8 @@ export class Arrival implements Swept {
  * The choice is made already. A list of protocols would do as well, but Node keeps a copy of it for
  * each connection, and a few bytes keep 64 KiB of its pool alive: 2.7 KiB for each idle tunnel.
  */
-const AGREED: Readonly<Record<Protocol, () => string>> = {
+const AGREED: Readonly<Record<Agreed, () => string>> = {
+  [CHALLENGE]: () => CHALLENGE,
   h2: () => 'h2',
   'http/1.1': () => 'http/1.1',
 };

@@ -5,10 +5,11 @@ import type { SecureContext, TLSSocket } from 'node:tls';
 import type { Hostname } from '../../dns/name.ts';
 import { Http2Visit } from './http2-visit.ts';
 import type { Journal } from './journal.ts';
+import { TLS_LIMITS } from './limits.ts';
 import type { Reach } from './reach.ts';
 import { RequestRate } from './request-rate.ts';
 import { Sweep } from './sweep.ts';
-import { listenTls, type Protocol, type TlsListener } from './tls.ts';
+import { type ChooseContext, listenTls, type Protocol, type TlsListener } from './tls.ts';
 import { Visit } from './visit.ts';
 import type { AnyVisit, VisitParts } from './visit-parts.ts';
 import type { Visitor } from './visitor.ts';
@@ -19,11 +20,11 @@ export interface EntranceOptions {
   readonly port: number;
   readonly via: 'relay' | 'lan';
   /** The certificate for a hostname; undefined: nobody here has that name. */
-  readonly choose: (
-    hostname: Hostname,
-  ) => SecureContext | undefined | Promise<SecureContext | undefined>;
+  readonly choose: ChooseContext;
+  /** What proves to a certificate authority who holds a name; see `TlsOptions`. Absent: nothing does. */
+  readonly alpnChallenge?: ChooseContext;
   /** For visitors who send no name. */
-  readonly fallback: SecureContext;
+  readonly fallback: () => ReturnType<ChooseContext>;
   readonly reach: Reach;
   readonly journal: Journal;
   /** Connections to these hostnames are no visits: `take` gets them, with HTTP/1.1. */
@@ -47,6 +48,7 @@ export class Entrance {
   readonly #services: ReadonlyMap<string | undefined, EntranceService>;
   #listener: TlsListener | undefined;
   #stopping = false;
+  #challengesAsked = 0;
 
   constructor(options: EntranceOptions) {
     this.#options = options;
@@ -69,6 +71,7 @@ export class Entrance {
       host,
       port,
       choose,
+      alpnChallenge: (hostname) => this.#challenge(hostname),
       fallback,
       journal,
       sweep: this.#sweep,
@@ -106,6 +109,16 @@ export class Entrance {
     this.stopVisits();
     this.#listener?.destroy();
     this.#sweep.stop();
+  }
+
+  async #challenge(hostname: Hostname): Promise<SecureContext | undefined> {
+    if (this.#challengesAsked >= TLS_LIMITS.challengesAtOnceMax) return undefined;
+    this.#challengesAsked += 1;
+    try {
+      return await this.#options.alpnChallenge?.(hostname);
+    } finally {
+      this.#challengesAsked -= 1;
+    }
   }
 
   #accept(socket: TLSSocket, hostname: Hostname | undefined, protocol: Protocol): void {

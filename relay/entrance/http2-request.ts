@@ -8,6 +8,7 @@ import type { Http2Visit } from './http2-visit.ts';
 import type { RequestRecord } from './journal.ts';
 import { ENTRANCE_LIMITS } from './limits.ts';
 import { locationFields } from './location.ts';
+import { ownAnswer } from './own-answer.ts';
 import { type Problem, problemPage } from './pages.ts';
 import { type EntranceRequest, judgeRequest, writeRequestHead } from './request.ts';
 import type { EntranceResponse } from './response.ts';
@@ -78,9 +79,8 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
     this.method = judged.method;
     this.target = judged.target;
     const { parts, visitor } = this.#visit;
-    if (parts.rate?.exceeded(visitor.address) === true) {
-      return this.#answer({ kind: 'too-many-requests' });
-    }
+    const answer = ownAnswer(parts, visitor, judged);
+    if (answer !== undefined) return this.#answer(answer);
     this.#ask(judged);
     if (!bodiless) this.#upload.begin(judged.body.kind === 'chunked', this.#nowMs);
   }

@@ -8,6 +8,8 @@ import { printable } from './printable.ts';
 export const HANDSHAKE_RESULTS = [
   'complete',
   'resumed',
+  /** With a certificate authority, which has seen a proof; it carries no request. */
+  'challenge',
   /** By us, before or instead of it; see the refusals. */
   'refused',
   /** TLS could not agree, or the visitor broke its rules. */

@@ -18,6 +18,11 @@ export const TLS_LIMITS = {
    * serves them, and still leaves most of a usual descriptor limit to others.
    */
   connectionsPerAddressMax: 1_000,
+  /**
+   * Proofs that are looked for at the same time; anybody may ask, and they lie in a database. An
+   * authority looks from five places for each name that it is about to sign.
+   */
+  challengesAtOnceMax: 100,
   /** The rest is for tunnels, the registry, logs, and the sockets that the program itself opens. */
   openFilesShare: 0.8,
   /** Finds dead visitors behind NAT long before the system's own 2 hours. */

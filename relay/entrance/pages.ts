@@ -20,6 +20,8 @@ export type Problem =
   | { readonly kind: 'bad-response' }
   | { readonly kind: 'bad-request'; readonly status: number; readonly detail: string }
   | { readonly kind: 'misdirected' }
+  /** Where certificate authorities look for proofs; never a workspace's. */
+  | { readonly kind: 'challenge-path' }
   | { readonly kind: 'too-many-requests' }
   | { readonly kind: 'too-many-streams' }
   | { readonly kind: 'relay-draining' }
@@ -210,6 +212,14 @@ const TEXTS: Readonly<Record<Problem['kind'], Text>> = {
     title: 'Wrong connection',
     detail: 'The request for HOST came over a connection that was opened for another name.',
     next: 'Open the address again in a new connection. Browsers do so by themselves.',
+  },
+  'challenge-path': {
+    status: 404,
+    title: 'Not a place for workspaces',
+    detail:
+      'What is below /.well-known/acme-challenge/ proves to certificate authorities who holds HOST, so ' +
+      'the relay answers here itself, and no workspace does.',
+    next: 'The relay gets the certificates for its names. A program that asks for one has to stop it.',
   },
   'too-many-requests': {
     status: 429,

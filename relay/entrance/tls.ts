@@ -7,16 +7,22 @@
 // its own context from the first byte on. That also keeps tickets apart: with a context that is only
 // chosen in an SNICallback, OpenSSL resumes sessions by the default one (see tls-settings.ts).
 import { readFile } from 'node:fs/promises';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { Hostname } from '../../dns/name.ts';
 import { AddressCount } from './address-count.ts';
 import { Arrival } from './arrival.ts';
 import type { Journal } from './journal.ts';
 import { TLS_LIMITS, type TlsLimits } from './limits.ts';
+import { listening } from './listen.ts';
 import type { Sweep } from './sweep.ts';
 
 export type Protocol = 'h2' | 'http/1.1';
+
+/** The context for a canonical name, if there is one. */
+export type ChooseContext = (
+  hostname: Hostname,
+) => SecureContext | undefined | Promise<SecureContext | undefined>;
 
 export interface TlsOptions {
   readonly host: string;
@@ -26,11 +32,15 @@ export interface TlsOptions {
    * The context for a canonical name, made with `tlsSettings()`. `undefined`: nobody here has that
    * name, and the visitor gets the alert `unrecognized_name`.
    */
-  readonly choose: (
-    hostname: Hostname,
-  ) => SecureContext | undefined | Promise<SecureContext | undefined>;
+  readonly choose: ChooseContext;
+  /**
+   * The context that proves to a certificate authority who holds a name (RFC 8737); `undefined`: there
+   * is nothing to prove. Asked when a ClientHello offers `acme-tls/1` and nothing else, whatever the
+   * name is; that connection ends with its handshake and is never handed over.
+   */
+  readonly alpnChallenge?: ChooseContext | undefined;
   /** For visitors who send no name: the vendor's own certificate. They can only be told 421. */
-  readonly fallback: SecureContext;
+  readonly fallback: () => ReturnType<ChooseContext>;
   /** The protocols for a name, the preferred one first. Clients without ALPN get http/1.1. */
   readonly offers: (hostname: Hostname | undefined) => readonly Protocol[];
   /**
@@ -54,11 +64,6 @@ export interface TlsListener {
   close(): void;
   /** Also cuts the open ones, wherever they are. */
   destroy(): void;
-}
-
-/** Why there is no listener. */
-export class ListenError extends Error {
-  readonly code = 'ERR_LISTEN';
 }
 
 /** Resolves when connections are accepted; throws `ListenError`. */
@@ -145,28 +150,6 @@ class Door {
 function ignored(): void {
   return;
 }
-
-function listening(server: Server, { host, port }: TlsOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const why = LISTEN_ADVICE[error.code ?? ''] ?? error.message;
-      reject(new ListenError(`Cannot listen on ${host} port ${port}: ${why}`, { cause: error }));
-    });
-    server.listen({ host, port, backlog: BACKLOG }, () => {
-      server.removeAllListeners('error');
-      resolve();
-    });
-  });
-}
-
-/** The kernel cuts it down to net.core.somaxconn; the default of 511 is small for a storm. */
-const BACKLOG = 4_096;
-
-const LISTEN_ADVICE: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'another program uses it. Stop that program, or choose another port.',
-  EACCES: 'not allowed. Ports below 1024 need CAP_NET_BIND_SERVICE; or choose another port.',
-  EADDRNOTAVAIL: 'this machine does not have that address. Choose one that it has.',
-};
 
 /** Where there is no /proc, the smallest limit that any system starts programs with is assumed. */
 async function connectionsMaxHere(limits: TlsLimits): Promise<number> {

@@ -9,6 +9,7 @@ import { Delivery, type DeliveryOwner } from './delivery.ts';
 import { Exchange } from './exchange.ts';
 import { Intake } from './intake.ts';
 import { ENTRANCE_LIMITS } from './limits.ts';
+import { ownAnswer } from './own-answer.ts';
 import type { Problem } from './pages.ts';
 import type { Refusal } from './refusal.ts';
 import { type EntranceRequest, writeRequestHead } from './request.ts';
@@ -147,10 +148,9 @@ export class Visit implements AnyVisit, DeliveryOwner, Swept {
     this.#clock.restart();
     this.#parts.journal.requestsOpen += 1;
     this.#exchange.begin(request);
-    if (this.#parts.rate?.exceeded(this.#visitor.address) === true) {
-      return this.#answer({ kind: 'too-many-requests' });
-    }
-    this.#ask(request);
+    const answer = ownAnswer(this.#parts, this.#visitor, request);
+    if (answer === undefined) this.#ask(request);
+    else this.#answer(answer);
   }
 
   #ask(request: EntranceRequest): void {

@@ -7,6 +7,8 @@ export interface ProgramContext {
   readonly log: Logger;
   /** Served at `/metrics`. */
   readonly metrics: Registry;
+  /** Aborted when the program is to stop; a start that waits for others rejects with its reason then. */
+  readonly stopping: AbortSignal;
   /**
    * The program serves now: `/readyz` says so, and a parent process is told the details (plain JSON,
    * no secrets). May be called again after `notReady`.

@@ -33,6 +33,8 @@ const ticketKeys = randomBytes(48);
 export const alice = servedAs('alice.vendor.test', '*.alice.vendor.test');
 const bob = servedAs('bob.vendor.test', '*.bob.vendor.test');
 export const vendor = servedAs('vendor.test');
+/** What an authority is shown; another certificate is enough here. */
+export const proof = servedAs('proof.vendor.test');
 const rsa = servedWith(['rsa:2048'], 'rsa.vendor.test');
 
 export function chooseContext(hostname: string): SecureContext | undefined {
@@ -51,7 +53,7 @@ export async function openFrontDoor(options: Partial<TlsOptions> = {}): Promise<
     host: '127.0.0.1',
     port: 0,
     choose: chooseContext,
-    fallback: vendor,
+    fallback: () => vendor,
     offers: (hostname) =>
       hostname === 'bob.vendor.test' ? ['http/1.1'] : (['h2', 'http/1.1'] as const),
     accept: (socket, hostname, alpn) => {

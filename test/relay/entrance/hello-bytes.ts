@@ -4,9 +4,9 @@ import { duplexPair } from 'node:stream';
 import { connect } from 'node:tls';
 
 /** What a real client sends first; unlike those made by hand, the TLS library accepts it. */
-export async function realHello(servername: string): Promise<Buffer> {
+export async function realHello(servername: string, alpn: string[] = []): Promise<Buffer> {
   const [near, far] = duplexPair();
-  const client = connect({ socket: near, servername });
+  const client = connect({ socket: near, servername, ALPNProtocols: alpn });
   client.on('error', () => undefined);
   const [bytes]: Buffer[] = await once(far, 'data');
   client.destroy();

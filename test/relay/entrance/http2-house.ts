@@ -50,7 +50,7 @@ export class House {
       port: 0,
       via: 'relay',
       choose: chooseContext,
-      fallback: vendor,
+      fallback: () => vendor,
       reach: reach ?? (() => new SocketLink({ kind: 'tcp', host: '127.0.0.1', port })),
       journal: this.journal,
     });

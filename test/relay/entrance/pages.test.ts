@@ -19,6 +19,7 @@ const STATUSES: Readonly<Record<Problem['kind'], number>> = {
   'bad-response': 502,
   'bad-request': 431,
   misdirected: 421,
+  'challenge-path': 404,
   'too-many-requests': 429,
   'too-many-streams': 503,
   'relay-draining': 503,

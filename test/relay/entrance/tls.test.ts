@@ -4,7 +4,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { ListenError } from '../../../relay/entrance/tls.ts';
+import { ListenError } from '../../../relay/entrance/listen.ts';
 import {
   alice,
   answerTo,
@@ -131,6 +131,28 @@ describe('a visitor', () => {
     garble.write(Buffer.concat([Buffer.from([23, 3, 3, 0, 32]), Buffer.alloc(32)]));
     await closed;
     between.close();
+  });
+});
+
+describe('attack: a visitor of TLS 1.2 who asks for another handshake', () => {
+  it('gets none, and the connection ends', async () => {
+    const { listener, accepted, journal } = await open();
+    const socket = tlsConnect({
+      port: listener.port,
+      servername: 'alice.vendor.test',
+      maxVersion: 'TLSv1.2',
+      rejectUnauthorized: false,
+    });
+    await once(socket, 'data');
+    let renewed = false;
+    socket.renegotiate({}, (error) => {
+      renewed = error === null;
+    });
+    socket.on('error', () => undefined);
+    await new Promise((resolve) => socket.once('close', resolve));
+    expect(renewed).toBe(false);
+    await vi.waitFor(() => expect(accepted.size).toBe(0));
+    expect(journal.handshakes).toMatchObject({ complete: 1, failed: 0 });
   });
 });
 
