@@ -12,6 +12,8 @@ const TEXT_LIMITS = {
   codeCharsMax: 48,
   /** RFC 5321, section 4.5.3.1. */
   emailCharsMax: 254,
+  /** One more than a domain can have, so that a person is told what one may be. */
+  domainCharsMax: 254,
   /** Of ids, sessions and cursors. */
   idCharsMax: 64,
 } as const;
@@ -24,6 +26,18 @@ export const name = {
   minLength: 1,
   maxLength: TEXT_LIMITS.nameCharsMax,
 } as const;
+export const domain = {
+  type: 'string',
+  description: 'A domain of somebody’s own: `app.example.org`.',
+  minLength: 1,
+  maxLength: TEXT_LIMITS.domainCharsMax,
+} as const;
+export const workspace = {
+  type: 'string',
+  description: 'The name of a workspace; without it the whole device.',
+  maxLength: TEXT_LIMITS.nameCharsMax,
+} as const;
+export const flag = { type: 'boolean' } as const;
 export const code = {
   type: 'string',
   description: 'In any spelling: hyphens, spaces and case do not matter.',
@@ -78,6 +92,53 @@ export const nameView = object({
     description: 'The name goes to another device then, if nobody objects.',
   },
   transfer: orNull(object({ toEmail: text, expiresAt: moment })),
+});
+
+export const domainView = object({
+  domain: text,
+  url: { type: 'string', format: 'uri' },
+  name: { ...text, description: 'The name of the device that it leads to.' },
+  workspace: orNull(text),
+  wildcard: { ...flag, description: 'With every name one label below.' },
+  state: {
+    type: 'string',
+    enum: ['pending', 'proven', 'suspended'],
+    description: 'suspended: it was proven, and is not served until its checks succeed again.',
+  },
+  live: { ...flag, description: 'Every step is done.' },
+  entries: {
+    ...list(
+      object({
+        type: { type: 'string', enum: ['CNAME', 'A', 'AAAA', 'TXT'] },
+        owner: text,
+        value: text,
+        why: text,
+        needed: {
+          type: 'string',
+          enum: ['yes', 'one-of', 'wildcard'],
+          description: 'one-of: the CNAME, or the addresses.',
+        },
+      }),
+    ),
+    description: 'What has to be entered in the DNS of the domain.',
+  },
+  steps: {
+    ...list(
+      object({
+        step: { type: 'string', enum: ['proof', 'routing', 'caa', 'certificate', 'live'] },
+        state: {
+          type: 'string',
+          enum: ['ok', 'waiting', 'wrong'],
+          description: 'wrong: somebody has to change something.',
+        },
+        found: text,
+        expected: text,
+        next: { ...orNull(text), description: 'What to do.' },
+      }),
+    ),
+    description: 'In the order in which they come about.',
+  },
+  checkedAt: orNull(moment),
 });
 
 export const claimView = object({

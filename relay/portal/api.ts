@@ -6,6 +6,7 @@ import { endListedSession, endOtherSessions, listSessions } from '../registry/ac
 import { listRecoveries } from '../registry/listings.ts';
 import { apart } from './apart.ts';
 import { claimRoutes } from './api-claims.ts';
+import { domainRoutes } from './api-domains.ts';
 import { nameRoutes } from './api-names.ts';
 import {
   id,
@@ -38,6 +39,7 @@ function signedInRoutes(server: FastifyInstance, parts: OwnerParts): void {
   server.addHook('onRequest', parts.spend.session);
   accountRoutes(server, parts);
   nameRoutes(server, parts);
+  domainRoutes(server, parts);
   claimRoutes(server, parts);
   recoveryRoutes(server, parts);
 }

@@ -5,19 +5,25 @@ import swagger from '@fastify/swagger';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Hostname } from '../../dns/name.ts';
+import type { Domains } from '../domains/domains.ts';
 import { type DeviceIdentity, DeviceRequests } from '../protocol/device-request.ts';
+import { openChallenge, parseDeviceNonce, tlsExporter } from '../protocol/hello.ts';
 import { readRefusal } from '../protocol/hello-failure.ts';
 import type { SigningKey } from '../protocol/key.ts';
 import type { Renamed } from '../registry/deeds/rename.ts';
 import type { Registry } from '../registry/registry.ts';
 import { closeWords, judgeSoftware, type SoftwarePolicy } from '../software-policy.ts';
 import { budget, keepBudgets } from './budgets.ts';
+import { certificateRoutes, type DeviceCertificates } from './device-certificates.ts';
 import { claimRoutes } from './device-claims.ts';
+import { domainRoutes } from './device-domains.ts';
 import { nameRoutes } from './device-names.ts';
 import { ProblemError, problem } from './problem.ts';
 
 export interface DeviceParts {
+  readonly zone: Hostname;
   readonly registry: Registry;
+  readonly domains: Domains;
   /** `tunnel.<zone>`: whom devices believe to talk to. */
   readonly hostname: Hostname;
   readonly vendorKey: SigningKey;
@@ -25,6 +31,8 @@ export interface DeviceParts {
   readonly portalOrigin: () => string;
   readonly softwarePolicy: SoftwarePolicy;
   readonly news: DeviceNews;
+  /** Without it devices get no certificates for keys of their own. */
+  readonly certificates?: DeviceCertificates | undefined;
   readonly log: Logger;
 }
 
@@ -49,7 +57,7 @@ const DEVICE_BUDGETS = {
 } as const;
 
 export async function deviceRoutes(server: FastifyInstance, parts: DeviceParts): Promise<void> {
-  const { vendorKey, hostname, softwarePolicy } = parts;
+  const { vendorKey, softwarePolicy, certificates } = parts;
   const requests = new DeviceRequests(vendorKey);
   const bodies = new WeakMap<FastifyRequest, Buffer>();
   const identities = new WeakMap<FastifyRequest, DeviceIdentity>();
@@ -68,9 +76,7 @@ export async function deviceRoutes(server: FastifyInstance, parts: DeviceParts):
   keepBodies(server, bodies);
   server.addHook('onRequest', spendByAddress);
   await server.register(swagger, { openapi: { info: OPENAPI_INFO } });
-  server.get('/v1/device/nonce', { schema: NONCE_SCHEMA }, () => ({
-    nonce: requests.nonce(Date.now()),
-  }));
+  nonceRoute(server, requests, parts);
   server.get('/v1/device/openapi.json', { schema: { hide: true } }, () => server.swagger());
   await server.register((signed, _options, done) => {
     signed.addHook('preValidation', async (request) => {
@@ -78,7 +84,7 @@ export async function deviceRoutes(server: FastifyInstance, parts: DeviceParts):
         request.headers.authorization,
         {
           method: request.method,
-          host: hostname,
+          host: parts.hostname,
           path: request.raw.url ?? '',
           body: bodies.get(request) ?? EMPTY,
         },
@@ -91,7 +97,32 @@ export async function deviceRoutes(server: FastifyInstance, parts: DeviceParts):
     });
     claimRoutes(signed, { ...parts, identityOf });
     nameRoutes(signed, { ...parts, identityOf });
+    domainRoutes(signed, { ...parts, identityOf });
+    if (certificates !== undefined)
+      certificateRoutes(signed, { ...parts, certificates, identityOf });
     done();
+  });
+}
+
+/**
+ * A device whose clock is wrong cannot tell by a certificate whom it asks. It sends a nonce of its own, as
+ * at the start of a tunnel, and gets the same challenge: the vendor's key has signed for this very TLS
+ * connection. Whatever device it is, it proves nothing by it.
+ */
+function nonceRoute(
+  server: FastifyInstance,
+  requests: DeviceRequests,
+  { hostname: relay, vendorKey }: DeviceParts,
+): void {
+  server.get('/v1/device/nonce', { schema: NONCE_SCHEMA }, async ({ headers, raw }) => {
+    const clock = { wallMs: Date.now(), monotonicMs: performance.now() };
+    const nonce = requests.nonce(clock.wallMs);
+    const field = headers['waygate-nonce'];
+    const deviceNonce = parseDeviceNonce(typeof field === 'string' ? field : undefined);
+    if (deviceNonce === undefined) return { nonce };
+    const facts = { relay, deviceNonce, exporter: tlsExporter(raw.socket), limits: {} };
+    const { token: challenge } = await openChallenge(facts, vendorKey, clock);
+    return { nonce, challenge };
   });
 }
 
@@ -148,7 +179,13 @@ const NONCE_SCHEMA = {
       type: 'object',
       description: 'The nonce.',
       required: ['nonce'],
-      properties: { nonce: { type: 'string' } },
+      properties: {
+        nonce: { type: 'string' },
+        challenge: {
+          type: 'string',
+          description: 'Who answers, as in the hello, when the field "Waygate-Nonce" asks for it.',
+        },
+      },
     },
   },
 } as const;

@@ -1,4 +1,5 @@
 // The letters that owners get: plain text, short, each with what happened and what to do about it.
+import type { DomainChange } from '../domains/report.ts';
 
 export interface Letter {
   readonly to: string;
@@ -110,6 +111,49 @@ export function renamedLetter(
       `to the new one until ${dateText(formerUntilMs)}.`,
     `If this was not you: ${sender.origin}/names/${name}`,
   ]);
+}
+
+/** What has become of a domain of one's own. */
+export function domainLetter(sender: Sender, to: string, change: DomainChange): Letter {
+  const { kind, domain, name, untilMs } = change;
+  const device = `${name}.${sender.zone}`;
+  const look = `The entries that it needs, and checking again: ${sender.origin}/domains/${domain}`;
+  const end = untilMs === undefined ? 'soon' : `on ${dateText(untilMs)}`;
+  const found = change.steps.map(foundText).join('\n\n');
+  switch (kind) {
+    case 'failing':
+      return letter(sender, to, `${domain} fails its checks`, [
+        `The domain ${domain}, which leads to ${device}, does not pass its checks any more. It is ` +
+          `still served; if nothing changes, that ends ${end}.`,
+        ...(found === '' ? [] : [found]),
+        look,
+      ]);
+    case 'suspended':
+      return letter(sender, to, `${domain} is not served any more`, [
+        `The domain ${domain} has failed its checks for too long, so it does not lead to ${device} ` +
+          'any more. Your other names and domains are as before. It is served again by itself ' +
+          'once its checks succeed.',
+        ...(found === '' ? [] : [found]),
+        look,
+      ]);
+    case 'back':
+      return letter(sender, to, `${domain} is served again`, [
+        `The domain ${domain} passes its checks again and leads to ${device}.`,
+        `Your domains: ${sender.origin}/domains`,
+      ]);
+    case 'lost':
+      return letter(sender, to, `${domain} belongs to another account now`, [
+        `Somebody else has proven by the DNS of ${domain} that it is theirs, while your own proof ` +
+          `was not to be found. It does not lead to ${device} any more.`,
+        'If it is yours, look at who can change its DNS, take out what you have not entered, and ' +
+          `add the domain again: ${sender.origin}/domains`,
+      ]);
+  }
+}
+
+function foundText({ found, expected, next }: DomainChange['steps'][number]): string {
+  const todo = next === undefined ? '' : `\n  What to do: ${next}`;
+  return `  Found: ${found}\n  Expected: ${expected}${todo}`;
 }
 
 /** `2026-11-21 14:36 UTC` */

@@ -183,6 +183,10 @@ const WORDS: Readonly<Record<HistoryWord, string>> = {
   'key-rotated': 'The device has a new key',
   revoked: 'The device was barred',
   'domain-added': 'A domain was added',
+  'domain-changed': 'A domain leads elsewhere',
+  'domain-proven': 'A domain was proven',
+  'domain-suspended': 'A domain was suspended',
+  'domain-moved': 'A domain went along',
   'domain-removed': 'A domain was removed',
   'lan-changed': 'Address at home changed',
 };

@@ -1,6 +1,7 @@
 // What an owner can do, once for the API and the pages: reads what is typed, does the deed, and tells by
 // mail whom it concerns. What time has done (lapses.ts) is told by the same letters.
 import { type DeviceName, deviceNameFault, parseDeviceName } from '../../dns/name.ts';
+import type { DomainChange } from '../domains/report.ts';
 import type { By } from '../registry/actor.ts';
 import { type ApprovalOutcome, approveClaim } from '../registry/deeds/approve-claim.ts';
 import { type Claim, denyClaim, findClaim } from '../registry/deeds/claim.ts';
@@ -18,6 +19,7 @@ import { type ListedRecovery, listNames, listRecoveries } from '../registry/list
 import type { Registry } from '../registry/registry.ts';
 import { ownerById } from '../registry/sign-in.ts';
 import {
+  domainLetter,
   type Letter,
   recoveryBegunLetter,
   recoveryEndedLetter,
@@ -145,6 +147,11 @@ export class OwnerDeeds {
     await this.#tellHolder(name, (sender, to) =>
       recoveryEndedLetter(sender, to, { name, how: 'vetoed' }),
     );
+  }
+
+  /** Tells the owner of a name what has become of its domain. */
+  async tellDomain(change: DomainChange): Promise<void> {
+    await this.#tellHolder(change.name, (sender, to) => domainLetter(sender, to, change));
   }
 
   /** Tells owners what time has done. */

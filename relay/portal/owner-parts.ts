@@ -2,6 +2,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Hostname } from '../../dns/name.ts';
+import type { Domains } from '../domains/domains.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Spend } from './budgets.ts';
 import type { OwnerDeeds, Typist } from './owner-deeds.ts';
@@ -12,6 +13,9 @@ export interface OwnerParts {
   /** Where a name is served: `https://alice.vendor.dev/`. */
   readonly urlOf: (name: string) => string;
   readonly registry: Registry;
+  readonly domains: Domains;
+  /** `https://my.vendor.dev`; known once the relay listens. */
+  readonly origin: () => string;
   readonly deeds: OwnerDeeds;
   readonly sessions: Sessions;
   /** The wall clock: what is stored has wall-clock times. */

@@ -29,12 +29,19 @@ main { width: 100%; max-width: 46rem; margin: 0 auto; padding: 2rem 1.5rem 4rem;
 main.narrow { max-width: 34rem; }
 h1 { margin: 0 0 1.25rem; font-size: 1.75rem; line-height: 1.25; }
 h2 { margin: 0 0 0.75rem; font-size: 1.2rem; line-height: 1.3; }
+h3 { margin: 1rem 0 0.5rem; font-size: 1.05rem; line-height: 1.3; }
 p { margin: 0 0 0.9rem; }
 a { color: var(--mark); }
 section, .card { margin: 0 0 1.25rem; padding: 1.25rem 1.5rem; background: var(--card);
   border: 1px solid var(--line); border-radius: 0.6rem; }
 section > :last-child, .card > :last-child { margin-bottom: 0; }
 .cards { margin: 0; padding: 0; list-style: none; }
+ol.steps, .entries { margin: 0 0 1rem; padding: 0; list-style: none; }
+.steps > li, .entries > li { padding: 0.75rem 0; border-top: 1px solid var(--line); }
+.steps h3 { margin: 0; }
+.steps dl, .entries dl { margin: 0.3rem 0 0; }
+.take { display: inline-block; padding: 0.1rem 0.45rem; background: var(--tint);
+  border-radius: 0.3rem; -webkit-user-select: all; user-select: all; }
 .row { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; align-items: center;
   justify-content: space-between; }
 .row > form { margin: 0; }
@@ -60,7 +67,7 @@ label { display: block; margin: 0 0 0.3rem; font-weight: 600; }
 fieldset { margin: 0 0 1rem; padding: 0; border: 0; }
 legend { padding: 0; font-weight: 600; }
 .choice { display: flex; gap: 0.6rem; align-items: baseline; margin: 0.4rem 0; font-weight: 400; }
-input[type="text"], input[type="email"] { display: block; width: 100%; max-width: 26rem;
+input[type="text"], input[type="email"], select { display: block; width: 100%; max-width: 26rem;
   margin: 0 0 0.9rem; padding: 0.6rem 0.75rem; font: inherit; color: var(--ink);
   background: var(--card); border: 1px solid var(--soft); border-radius: 0.4rem; }
 details > summary { font-size: 1.2rem; font-weight: 600; cursor: pointer; }
@@ -84,6 +91,8 @@ th { color: var(--soft); font-weight: 600; }
 @media (max-width: 34rem) {
   main { padding: 1.25rem 1rem 3rem; }
   header { padding: 0.75rem 1rem; }
+  header nav { flex: 1 0 100%; }
+  section, .card { padding: 1rem; }
   dl { grid-template-columns: 1fr; gap: 0 0; }
   dd { margin: 0 0 0.6rem; }
 }

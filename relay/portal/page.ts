@@ -13,13 +13,16 @@ export interface PageText {
   readonly owner?: string | undefined;
   /** The entry of the menu that the page belongs to. */
   readonly place?: MenuPlace;
+  /** The page looks again by itself after so long. */
+  readonly again?: { readonly seconds: number; readonly path: string } | undefined;
 }
 
-export type MenuPlace = 'names' | 'claim' | 'transfer' | 'sessions';
+export type MenuPlace = 'names' | 'domains' | 'claim' | 'transfer' | 'sessions';
 
 const MENU: readonly { readonly place: MenuPlace; readonly href: string; readonly text: string }[] =
   [
     { place: 'names', href: '/', text: 'My names' },
+    { place: 'domains', href: '/domains', text: 'My domains' },
     { place: 'claim', href: '/claim', text: 'Add a device' },
     { place: 'transfer', href: '/transfer', text: 'Take over a name' },
     { place: 'sessions', href: '/sessions', text: 'Sessions' },
@@ -33,13 +36,14 @@ export function sendPage(reply: FastifyReply, text: PageText): FastifyReply {
 }
 
 /** `host`: so that a person sees where he signs in. */
-function page({ title, content, owner, place }: PageText, host: string): Html {
+function page({ title, content, owner, place, again }: PageText, host: string): Html {
   return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
+${again !== undefined && html`<meta http-equiv="refresh" content="${again.seconds}; url=${again.path}">`}
 <title>${title}</title>
 ${STYLE_ELEMENT}
 </head>

@@ -6,6 +6,7 @@ import { listHistory } from '../registry/listings.ts';
 import { code, email, id, name, object } from './api-schemas.ts';
 import { offeredContent, transferContent } from './claim-page.ts';
 import { claimPages } from './claim-routes.ts';
+import { domainPages } from './domains-routes.ts';
 import type { Content } from './html.ts';
 import { ownName, ownNames } from './name-view.ts';
 import { nameContent, namesContent } from './names-page.ts';
@@ -48,6 +49,7 @@ export function ownerPages(server: FastifyInstance, parts: OwnerParts): void {
   recoveryForms(server, parts);
   sessionPages(server, parts);
   claimPages(server, parts);
+  domainPages(server, parts);
 }
 
 /** Sends a page of somebody who is signed in. */

@@ -6,6 +6,7 @@ import type { SecureContext, TLSSocket } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { type Hostname, parseHostname } from '../../dns/name.ts';
+import type { Domains } from '../domains/domains.ts';
 import { tlsSettings } from '../entrance/tls-settings.ts';
 import { HttpDoor } from '../http-door.ts';
 import type { SigningKey } from '../protocol/key.ts';
@@ -13,6 +14,7 @@ import type { Registry } from '../registry/registry.ts';
 import type { SoftwarePolicy } from '../software-policy.ts';
 import { PortalCertificate } from './certificate-files.ts';
 import type { PortalConfig } from './config.ts';
+import type { DeviceCertificates } from './device-certificates.ts';
 import { deviceRoutes } from './device-routes.ts';
 import type { Letter } from './letters.ts';
 import { openMail } from './mail.ts';
@@ -39,6 +41,10 @@ export interface PortalParts {
   readonly tunnelHost: Hostname;
   readonly softwarePolicy: SoftwarePolicy;
   readonly ticketKeys: Buffer;
+  /** Domains of owners' own; told by `deeds.tellDomain` what becomes of them. */
+  readonly domains: Domains;
+  /** Who orders certificates for keys of devices. */
+  readonly certificates?: DeviceCertificates | undefined;
   readonly accessLog: boolean;
   readonly log: Logger;
   /** The wall clock, for tests. */
@@ -89,6 +95,7 @@ export async function openPortal(parts: PortalParts): Promise<Portal> {
   const owners = await makeOwnerServer({
     ...{ hostname, zone, urlOf, registry, deeds, clockMs, mailSignIn, origin, log },
     accessLog: parts.accessLog,
+    domains: parts.domains,
     sessions: new Sessions(registry, clockMs),
     providers: new Map(providers.map((provider) => [provider.name, provider])),
   });
@@ -125,7 +132,8 @@ async function deviceServer(
   const devices = makeServer({ hostname: tunnelHost, log, accessLog });
   await deviceRoutes(devices, {
     ...{ registry, vendorKey, softwarePolicy, portalOrigin, log },
-    ...{ hostname: tunnelHost, news: deeds },
+    ...{ zone: parts.zone, domains: parts.domains },
+    ...{ hostname: tunnelHost, news: deeds, certificates: parts.certificates },
   });
   await devices.ready();
   return devices;

@@ -42,6 +42,7 @@ function backPath(url: string): string {
   const [path = '/'] = url.split('?', 1);
   if (path.startsWith('/sign-in')) return '/sign-in';
   if (path.startsWith('/claim')) return '/claim';
-  const [, page] = /^(\/names\/[a-z0-9-]+)\/./.exec(path) ?? [];
+  if (/^\/domains(\/[^/]*)?$/.test(path)) return '/domains';
+  const [, page] = /^(\/(?:names|domains)\/[a-z0-9.-]+)\/./.exec(path) ?? [];
   return returnPath(page);
 }

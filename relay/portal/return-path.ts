@@ -6,6 +6,8 @@ const PAGES = [
   /^\/claim(\?code=[0-9A-Za-z-]{1,48})?$/,
   /^\/transfer$/,
   /^\/sessions$/,
+  /^\/domains$/,
+  /^\/domains\/[a-z0-9.-]{3,253}(\/remove)?(\?name=[a-z0-9-]{3,32})?$/,
   /^\/names\/[a-z0-9-]{3,32}$/,
 ];
 

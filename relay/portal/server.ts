@@ -10,8 +10,8 @@ import { isFault, type Problem, problem, problemJson, problemOf } from './proble
 export const SERVER_LIMITS = {
   /** The longest form has a name, a code and an address. */
   bodyBytesMax: 16_384,
-  /** Of a part of a path: names and ids have at most 64 characters. */
-  pathPartCharsMax: 100,
+  /** Of a part of a path: a domain with its last dot is the longest. */
+  pathPartCharsMax: 254,
 } as const;
 
 export interface ServerOptions {

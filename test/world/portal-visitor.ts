@@ -57,7 +57,16 @@ export class PortalVisitor {
     return this.ask(path, { method, headers, body: JSON.stringify(body) });
   }
 
-  async ask(path: string, { method = 'GET', headers = {}, body }: Asking): Promise<PortalAnswer> {
+  async ask(path: string, asking: Asking): Promise<PortalAnswer> {
+    const response = await this.#send(path, asking);
+    for (const line of response.headers['set-cookie'] ?? []) this.#keep(line);
+    const answer = await text(response);
+    const status = response.statusCode ?? 0;
+    return { status, headers: response.headers, body: answer, json: () => JSON.parse(answer) };
+  }
+
+  async #send(path: string, asking: Asking): Promise<IncomingMessage> {
+    const { method = 'GET', headers = {}, body } = asking;
     const { hostname, host } = new URL(this.origin);
     const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
     const sent = request({
@@ -79,14 +88,15 @@ export class PortalVisitor {
       },
     });
     sent.end(body);
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       sent.on('response', resolve);
-      sent.on('error', reject);
+      sent.on('error', (error: NodeJS.ErrnoException) => {
+        // The connection had been idle for so long that it was closed: every client asks anew then.
+        const closed = sent.reusedSocket && error.code === 'ECONNRESET';
+        if (closed) resolve(this.#send(path, asking));
+        else reject(error);
+      });
     });
-    for (const line of response.headers['set-cookie'] ?? []) this.#keep(line);
-    const answer = await text(response);
-    const status = response.statusCode ?? 0;
-    return { status, headers: response.headers, body: answer, json: () => JSON.parse(answer) };
   }
 
   #keep(line: string): void {

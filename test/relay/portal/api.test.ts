@@ -14,9 +14,12 @@ import type { Asking, PortalAnswer, PortalVisitor } from '../../world/portal-vis
 
 /** In the order of their names. */
 const ROUTES = [
+  'DELETE /v1/domains/{domain}',
   'DELETE /v1/names/{name}/transfer',
   'DELETE /v1/sessions',
   'DELETE /v1/sessions/{id}',
+  'GET /v1/domains',
+  'GET /v1/domains/{domain}',
   'GET /v1/me',
   'GET /v1/names',
   'GET /v1/names/{name}',
@@ -26,6 +29,8 @@ const ROUTES = [
   'POST /v1/claims/approve',
   'POST /v1/claims/deny',
   'POST /v1/claims/look',
+  'POST /v1/domains',
+  'POST /v1/domains/{domain}/check',
   'POST /v1/names/{name}/release',
   'POST /v1/names/{name}/rename',
   'POST /v1/names/{name}/transfer',
@@ -33,9 +38,9 @@ const ROUTES = [
   'POST /v1/recoveries/{id}/withdraw',
   'POST /v1/transfers/accept',
 ];
-const WITH_BODY = ROUTES.filter((route) => /POST.*(claims|names|accept)/.test(route));
+const WITH_BODY = ROUTES.filter((route) => /POST.*(claims|domains$|names|accept)/.test(route));
 const UNSAFE = ROUTES.filter((route) => !route.startsWith('GET'));
-const WITH_NAME = ROUTES.filter((route) => route.includes('{name}'));
+const WITH_NAME = ROUTES.filter((route) => /\{(name|domain)\}/.test(route));
 
 let stand: PortalStand;
 let document: Document;
@@ -53,6 +58,9 @@ beforeAll(async () => {
     const bound = await visitor.api('POST', '/v1/claims/approve', { code, name });
     expect(promise('POST /v1/claims/approve', bound)).toBe('');
     owners.set(route, { visitor, name });
+    if (route !== 'alice' && route !== 'curious') continue;
+    const domain = { name, domain: `${name}.example.org` };
+    expect((await visitor.api('POST', '/v1/domains', domain)).status).toBe(201);
   }
   await stand.claimant('waiting');
   before = await stand.state();
@@ -85,19 +93,25 @@ function promise(route: string, answer: PortalAnswer): string {
 
 function pathOf(route: string, name: string): string {
   const [, path = ''] = route.split(' ');
-  return path.replace('{name}', name).replace('{id}', 'nobody-knows-this');
+  return path
+    .replace('{name}', name)
+    .replace('{domain}', `${name}.example.org`)
+    .replace('{id}', 'nobody-knows-this');
 }
 
 /** What would be taken, if names and codes were right. */
-const RIGHT: Readonly<Record<string, string>> = {
+const RIGHT: Readonly<Record<string, string | boolean>> = {
   code: '0000-0000',
   name: 'brand-new',
   to: 'brand-new',
   confirm: 'brand-new',
   toEmail: 'bob@example.org',
+  domain: 'app.example.org',
+  workspace: 'code',
+  wildcard: true,
 };
 
-function rightBody(route: string): Record<string, string> {
+function rightBody(route: string): Record<string, string | boolean> {
   const keys = Object.keys(operationOf(route).body?.properties ?? {});
   return Object.fromEntries(keys.map((key) => [key, RIGHT[key] ?? '']));
 }
@@ -170,7 +184,7 @@ describe('who may not ask', () => {
         send(route, visitor, own === undefined ? { path } : { path, body: own });
       const taken = await ask(pathOf(route, name));
       expectRefusal(route, taken, 404);
-      if (!route.includes('{name}') || route.endsWith('release')) return;
+      if (!WITH_NAME.includes(route) || route.endsWith('release')) return;
       const free = await ask(pathOf(route, 'nobody-has-it'));
       expect(free.body.replaceAll('nobody-has-it', name)).toBe(taken.body);
     },
@@ -233,7 +247,9 @@ describe('bad input', () => {
           expectRefusal(route, await send(route, visitor, { path, body }), 400, 404, 409, 422, 429);
         }
         const { [key]: _left, ...rest } = right;
-        expectRefusal(route, await send(route, visitor, { path, body: JSON.stringify(rest) }), 400);
+        const statuses = operationOf(route).body?.required?.includes(key) ? [400] : [404];
+        const answer = await send(route, visitor, { path, body: JSON.stringify(rest) });
+        expectRefusal(route, answer, ...statuses);
       }
     },
   );

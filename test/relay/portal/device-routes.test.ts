@@ -18,8 +18,10 @@ import { signKeyRotation } from '../../../relay/protocol/key-rotation.ts';
 import { order } from '../../../relay/registry/deeds/order.ts';
 import { listHistory } from '../../../relay/registry/listings.ts';
 import { openRegistry, type Registry } from '../../../relay/registry/registry.ts';
+import { blindDomains } from '../../world/blind-domains.ts';
 import { hostname } from '../protocol/hello-fixture.ts';
 
+const ZONE = hostname('vendor.dev');
 const HOST = hostname('tunnel.vendor.dev');
 const PROBLEM = 'application/problem+json; charset=utf-8';
 const log = pino({ level: 'silent' });
@@ -35,7 +37,8 @@ beforeAll(async () => {
   registry = await openRegistry({ database, log });
   server = makeServer({ hostname: HOST, log, accessLog: false });
   await deviceRoutes(server, {
-    ...{ registry, hostname: HOST, vendorKey, log },
+    ...{ registry, hostname: HOST, zone: ZONE, vendorKey, log },
+    domains: blindDomains({ registry, zone: ZONE, log }),
     portalOrigin: () => 'https://my.vendor.dev:8443',
     softwarePolicy: { refused: ['acme/<2.0.0'], updateUrl: 'https://vendor.dev/new' },
     news: {
@@ -124,6 +127,9 @@ describe('the API for devices', () => {
       '/v1/device',
       '/v1/device/claims',
       '/v1/device/claims/{id}',
+      '/v1/device/domains',
+      '/v1/device/domains/{domain}/check',
+      '/v1/device/domains/{domain}/remove',
       '/v1/device/key',
       '/v1/device/lan',
       '/v1/device/names/{name}/release',
@@ -332,6 +338,35 @@ describe('what is refused changes nothing', () => {
       detail: expect.stringMatching(/\.$/),
       next: expect.stringMatching(/\.$/),
     });
+    expect(await lastDeed()).toBe(before);
+  });
+
+  it.each([
+    [400, '', {}],
+    [400, '', { domain: 'app.example.org' }],
+    [400, '', { name: 7, domain: 'app.example.org' }],
+    [400, '', { name: 'alice', domain: '' }],
+    [400, '', { name: 'alice', domain: 'x'.repeat(255) }],
+    [400, '', { name: 'alice', domain: 'app.example.org', wildcard: 'yes' }],
+    [400, '', { name: 'alice', domain: 'app.example.org', workspace: 'x'.repeat(65) }],
+    [400, '', { name: 'alice', domain: 'app.example.org', more: 1 }],
+    [422, '', { name: 'www', domain: 'app.example.org' }],
+    [422, '', { name: 'alice', domain: 'https://app.example.org' }],
+    [422, '', { name: 'alice', domain: 'alice.vendor.dev' }],
+    [422, '', { name: 'alice', domain: 'app.example.org', workspace: 'a_b' }],
+    [404, '', { name: 'alice', domain: 'app.example.org' }],
+    [422, '/localhost/check', {}],
+    [422, '/%00.org/remove', {}],
+    [422, '/app.example.org/check', { name: 'x' }],
+    [400, '/app.example.org/check', { more: 1 }],
+    [404, '/app.example.org/check', {}],
+    [404, '/app.example.org/remove', { name: 'alice' }],
+  ])('%i: POST /v1/device/domains%s with %j', async (status, rest, members) => {
+    const before = await lastDeed();
+    const path = `/v1/device/domains${rest}`;
+    const answer = await ask(generateKey('device'), 'POST', path, members);
+    expect([answer.status, answer.type]).toEqual([status, PROBLEM]);
+    expect(answer.json['next']).toMatch(/\.$/);
     expect(await lastDeed()).toBe(before);
   });
 

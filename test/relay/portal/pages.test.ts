@@ -14,6 +14,9 @@ const FORMS: readonly (readonly [path: string, fields: Readonly<Record<string, s
   ['/names/alices-box/transfer', { toEmail: 'bob@example.org' }],
   ['/names/alices-box/transfer/withdraw', {}],
   ['/transfer', { code: 'WT-0' }],
+  ['/domains', { name: 'alices-box', domain: 'new.example.org', workspace: '', wildcard: 'yes' }],
+  ['/domains/app.example.org/check', {}],
+  ['/domains/app.example.org/remove', { confirm: 'app.example.org' }],
   ['/recoveries/nobody-knows/veto', {}],
   ['/recoveries/nobody-knows/withdraw', {}],
 ];
@@ -24,6 +27,9 @@ const PAGES = [
   '/names/alices-box',
   '/transfer',
   '/sessions',
+  '/domains',
+  '/domains/app.example.org',
+  '/domains/app.example.org/remove?name=alices-box',
 ];
 
 const WRONG = [
@@ -46,6 +52,7 @@ beforeAll(async () => {
   const alice = await stand.signedIn('alice@example.org');
   const { code } = await stand.claimant();
   await alice.form('/claim/approve', { code, choice: '', name: 'alices-box' });
+  await alice.form('/domains', { name: 'alices-box', domain: 'app.example.org' });
   for (const _ of FORMS)
     strangers.push(await stand.signedIn(`stranger-${strangers.length}@example.org`));
   before = await stand.state();
@@ -88,6 +95,11 @@ describe('a page', () => {
     '/?done=constructor',
     '/names/%00',
     '/names/al%2Fice',
+    '/domains?done=<b>',
+    '/domains/%00',
+    '/domains/nonsense',
+    '/domains/app.example.org?name=%00',
+    '/domains/app.example.org?still=no',
     '/sign-in?x=1',
   ])('%s is refused', async (path) => {
     expectPage(await strangerOf('/claim').get(path), 303, 400, 404, 422);
@@ -99,6 +111,14 @@ describe('a page', () => {
     const free = await stranger.get('/names/nobodys-box');
     expectPage(taken, 404);
     expect(free.body.replaceAll('nobodys-box', 'alices-box')).toBe(taken.body);
+  });
+
+  it('of a domain of somebody else is the same as of one that nobody has', async () => {
+    const stranger = strangerOf('/transfer');
+    const taken = await stranger.get('/domains/app.example.org');
+    const free = await stranger.get('/domains/new.example.org');
+    expectPage(taken, 404);
+    expect(free.body.replaceAll('new.example', 'app.example')).toBe(taken.body);
   });
 });
 

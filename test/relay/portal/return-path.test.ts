@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { returnPath, signInPath } from '../../../relay/portal/return-path.ts';
 
 describe('P-5 where one returns to after signing in', () => {
-  it.each(['/', '/claim', '/claim?code=AB12-CD34', '/transfer', '/sessions', '/names/alice'])(
-    'is %s',
-    (path) => {
-      expect(returnPath(path)).toBe(path);
-    },
-  );
+  it.each([
+    ...['/', '/claim', '/claim?code=AB12-CD34', '/transfer', '/sessions', '/names/alice'],
+    ...['/domains', '/domains/app.example.org', '/domains/app.example.org/remove?name=alice'],
+  ])('is %s', (path) => {
+    expect(returnPath(path)).toBe(path);
+  });
 
   it.each([
     ...[
@@ -21,6 +21,8 @@ describe('P-5 where one returns to after signing in', () => {
       '//evil.example/names/alice',
       '/names/alice@evil.example',
       '/names//evil.example',
+      '/domains//evil.example',
+      '/domains/a.org?name=//evil.example',
       '/names/',
     ],
     ...[
