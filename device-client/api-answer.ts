@@ -17,9 +17,10 @@ export class Answer {
     return otherwise ?? this.#refuse();
   }
 
-  /** `undefined` when it is absent. */
+  /** `undefined` when it is absent, or null. */
   optionalText(name: string): string | undefined {
-    return this.#members.get(name) === undefined ? undefined : this.text(name);
+    const value = this.#members.get(name);
+    return value === undefined || value === null ? undefined : this.text(name);
   }
 
   number(name: string): number {

@@ -1,6 +1,6 @@
 // What a device asks of its relay beside the tunnel: signed HTTPS requests (device-request.ts) to the
-// same host, with the same CA and address. Each call has a deadline, and fails with an ApiError whose
-// message tells a person what to do.
+// same host, with the same CA and address, at whatever time this device believes it is (api-line.ts).
+// Each call has a deadline, and fails with an ApiError whose message tells a person what to do.
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { type Hostname, parseHostname } from '../dns/name.ts';
@@ -9,8 +9,9 @@ import { signDeviceRequest } from '../relay/protocol/device-request.ts';
 import type { SigningKey } from '../relay/protocol/key.ts';
 import { Answer } from './api-answer.ts';
 import { ApiError } from './api-error.ts';
-import { connectReason } from './connect-failure.ts';
-import { pinned } from './pinned-lookup.ts';
+import { type ApiLine, openProven, openTrusted, portOf } from './api-line.ts';
+import { Clock } from './clock.ts';
+import { connectReason, isClockFault } from './connect-failure.ts';
 import type { RelayAddress } from './tunnel.ts';
 
 const API_LIMITS = {
@@ -26,15 +27,30 @@ export interface ApiOptions {
   readonly relay: RelayAddress;
   readonly deviceKey: SigningKey;
   readonly software: string;
+  /** Learns the relay's time from each answer. */
+  readonly clock?: Clock;
+}
+
+interface Question {
+  readonly method: 'GET' | 'POST' | 'PUT';
+  readonly path: string;
+  readonly body: Buffer;
+  readonly signal: AbortSignal | undefined;
+}
+
+interface Sending extends Question {
+  readonly fields: Readonly<Record<string, string>>;
 }
 
 export class DeviceApi {
   readonly #options: ApiOptions;
+  readonly #clock: Clock;
   /** The relay's hostname. */
   readonly host: Hostname;
 
   constructor(options: ApiOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? new Clock();
     const host = parseHostname(options.relay.url.hostname);
     if (host === undefined) {
       const { hostname } = options.relay.url;
@@ -43,66 +59,90 @@ export class DeviceApi {
     this.host = host;
   }
 
-  /** One signed request. Rejects with ApiError. */
-  async ask(method: 'GET' | 'POST' | 'PUT', path: string, members?: object): Promise<Answer> {
+  /** One signed request. Rejects with ApiError, also when the caller's `signal` ends it. */
+  async ask(
+    method: 'GET' | 'POST' | 'PUT',
+    path: string,
+    members?: object,
+    signal?: AbortSignal,
+  ): Promise<Answer> {
     const body = Buffer.from(members === undefined ? '' : JSON.stringify(members));
+    const question = { method, path, body, signal };
     try {
-      return await this.#askOnce(method, path, body);
+      return await this.#askAtAnyTime(question);
     } catch (error) {
       // It was used up on its way, or is of another clock: with a fresh one it is the same request.
       if (!(error instanceof ApiError && error.kind === 'nonce')) throw error;
-      return await this.#askOnce(method, path, body);
+      return await this.#askAtAnyTime(question);
     }
   }
 
-  async #askOnce(method: string, path: string, body: Buffer): Promise<Answer> {
+  /** A device without a battery starts in 1970, when no certificate is valid. */
+  async #askAtAnyTime(question: Question): Promise<Answer> {
+    try {
+      return await this.#askOn(openTrusted(this.#options.relay), question);
+    } catch (error) {
+      if (!(error instanceof ApiError && isClockFault(error.cause))) throw error;
+      return await this.#askOn(await this.#prove(error), question);
+    }
+  }
+
+  async #prove(fault: ApiError): Promise<ApiLine> {
+    const { relay } = this.#options;
+    const deadline = AbortSignal.timeout(API_LIMITS.callMs);
+    try {
+      return await openProven({ relay, host: this.host, clock: this.#clock }, fault, deadline);
+    } catch (error) {
+      throw unreachable(this.#where, error, deadline.aborted);
+    }
+  }
+
+  async #askOn(line: ApiLine, question: Question): Promise<Answer> {
     const { deviceKey, software } = this.#options;
-    const given = await this.#send('GET', '/v1/device/nonce', { body: NOTHING });
-    const nonce = given.text('nonce');
-    const asked = { method, host: this.host, path, body };
-    const authorization = await signDeviceRequest(asked, { nonce, software }, deviceKey);
-    return await this.#send(method, path, { body, authorization });
+    try {
+      const given = await this.#send(line, { ...question, ...NONCE, fields: line.fields });
+      await line.judge(given);
+      const asked = { ...question, host: this.host };
+      const nonce = given.text('nonce');
+      const authorization = await signDeviceRequest(asked, { nonce, software }, deviceKey);
+      return await this.#send(line, { ...question, fields: { authorization } });
+    } finally {
+      line.close();
+    }
   }
 
   async #send(
-    method: string,
-    path: string,
-    { body, authorization }: { readonly body: Buffer; readonly authorization?: string },
+    { agent, trusted }: ApiLine,
+    { method, path, body, fields, signal }: Sending,
   ): Promise<Answer> {
-    const { url, ca, address } = this.#options.relay;
-    const where = `${url.host}${address === undefined ? '' : ` (${address})`}`;
+    const { relay } = this.#options;
     const deadline = AbortSignal.timeout(API_LIMITS.callMs);
     try {
       const asked = request({
-        method,
-        path,
-        host: url.hostname,
-        port: url.port === '' ? 443 : Number(url.port),
-        servername: url.hostname,
-        agent: false,
-        ...HTTP1_ONLY,
-        signal: deadline,
+        ...{ method, path, agent, host: relay.url.hostname, port: portOf(relay) },
+        signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
         headers: {
           accept: 'application/json',
-          ...(authorization === undefined ? {} : { authorization }),
+          ...fields,
           ...(body.length === 0 ? {} : { 'content-type': 'application/json' }),
           ...(method === 'GET' ? {} : { 'content-length': body.length }),
         },
-        ...(ca === undefined ? {} : { ca }),
-        ...(address === undefined ? {} : { lookup: pinned(address) }),
       });
       const response = await responseTo(asked, body);
-      return judge(where, response.statusCode ?? 0, await read(response));
+      if (trusted) this.#clock.learn(Date.parse(response.headers.date ?? ''));
+      return judge(this.#where, response.statusCode ?? 0, await read(response));
     } catch (error) {
-      throw error instanceof ApiError ? error : unreachable(where, error, deadline.aborted);
+      throw error instanceof ApiError ? error : unreachable(this.#where, error, deadline.aborted);
     }
+  }
+
+  get #where(): string {
+    const { url, address } = this.#options.relay;
+    return `${url.host}${address === undefined ? '' : ` (${address})`}`;
   }
 }
 
-const NOTHING = Buffer.alloc(0);
-
-/** `request` passes TLS options on; its types name only some of them. */
-const HTTP1_ONLY = { ALPNProtocols: ['http/1.1'] };
+const NONCE = { method: 'GET', path: '/v1/device/nonce', body: Buffer.alloc(0) } as const;
 
 function responseTo(asked: ClientRequest, body: Buffer): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {

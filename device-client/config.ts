@@ -1,7 +1,7 @@
 // The device's configuration: what device.yaml may hold, and what the program gets from it. It is
 // also the device's consent: what no workspace here names, no relay can reach.
 import { isIP } from 'node:net';
-import { isAbsolute, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { parseWorkspaceName, type WorkspaceName, workspaceNameFault } from '../dns/name.ts';
 import { type PublicKey, parsePublicKey, publicKeyFault } from '../relay/protocol/key.ts';
@@ -29,6 +29,8 @@ export interface DeviceConfig {
   };
   /** File of the device's private key: who the device is. Made on first use. */
   readonly key: string;
+  /** Directory of the certificates for keys of this device; beside the key file unless it is set. */
+  readonly certificates: string;
   /** How the device gets its name at its first boot, when no person is there to claim one. */
   readonly claim?: ClaimConfig | undefined;
   readonly ops: { readonly host: string; readonly port: number };
@@ -54,7 +56,7 @@ export function deviceSchema(folder: string): z.ZodType<DeviceConfig> {
     .string()
     .min(1)
     .transform((text) => resolve(folder, text));
-  return z.strictObject({
+  const fields = z.strictObject({
     relay: z.strictObject({
       url: parsed(relayUrlFault, (text) => new URL(text).href),
       vendorKey: parsed(vendorKeyFault, (text) => parsePublicKey(text, 'vendor')),
@@ -62,6 +64,7 @@ export function deviceSchema(folder: string): z.ZodType<DeviceConfig> {
       address: z.string().refine(isAddress, { error: ADDRESS_WORDS }).optional(),
     }),
     key: path,
+    certificates: path.optional(),
     claim: z
       .strictObject({ codeFile: path, serial: z.string().min(1).max(SERIAL_CHARS_MAX).optional() })
       .optional(),
@@ -77,6 +80,10 @@ export function deviceSchema(folder: string): z.ZodType<DeviceConfig> {
       .max(WORKSPACES_MAX)
       .superRefine(refuseSameNames),
   });
+  return fields.transform(({ certificates, ...config }) => ({
+    ...config,
+    certificates: certificates ?? join(dirname(config.key), 'certificates'),
+  }));
 }
 
 /** A target as written in a configuration or on a command line. */

@@ -57,6 +57,11 @@ const SENTENCES: Readonly<Record<string, Sentence>> = {
   EPROTO: (where) => `What answers at ${where} speaks no TLS. Check the port in device.yaml.`,
 };
 
+/** Whether a certificate was refused for the time that this device believes it is. */
+export function isClockFault(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && CLOCK_FAULTS.test(String(error.code));
+}
+
 /** Verdicts that are about the time. */
 const CLOCK_FAULTS = /^CERT_(NOT_YET_VALID|HAS_EXPIRED)$/;
 

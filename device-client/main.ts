@@ -1,5 +1,4 @@
 // The device: reads who it is, holds its tunnels, and carries what arrives to its workspaces.
-import { readFile } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { makeInstance } from '../relay/protocol/hello.ts';
 import { loadOrCreateKey, type SigningKey } from '../relay/protocol/key.ts';
@@ -8,11 +7,14 @@ import { SOFTWARE } from '../relay/protocol/software.ts';
 import { YoungBuffers } from '../relay/protocol/young-buffers.ts';
 import { DeviceApi } from './api.ts';
 import { Arrivals } from './arrival.ts';
+import { DeviceCertificates } from './certificate.ts';
+import { Clock } from './clock.ts';
 import type { DeviceConfig } from './config.ts';
 import { FirstBoot } from './first-boot.ts';
 import { Identity } from './identity.ts';
 import { exposeDevice } from './metrics.ts';
 import { OwnNames } from './own-names.ts';
+import { relayAddress } from './relay-address.ts';
 import type { RelayAddress } from './tunnel.ts';
 import { Tunnels } from './tunnels.ts';
 
@@ -20,11 +22,16 @@ import { Tunnels } from './tunnels.ts';
 export async function startDevice(config: DeviceConfig, context: ProgramContext): Promise<Running> {
   const { log } = context;
   const relay = await relayAddress(config);
-  const identity = await openIdentity(config, relay, log);
+  const clock = new Clock();
+  const identity = await openIdentity(config, { relay, clock }, log);
   const firstBoot = firstBootOf(config, identity, log);
   const workspaces = new Map(config.workspaces.map(({ name, target }) => [name, target]));
   const arrivals = new Arrivals(workspaces, log);
   const ownNames = new OwnNames(log);
+  const certificates = new DeviceCertificates({
+    ...{ directory: config.certificates, clock, log },
+    api: () => identity.api,
+  });
   const tunnels = new Tunnels({
     relay,
     deviceKey: () => identity.key,
@@ -32,8 +39,12 @@ export async function startDevice(config: DeviceConfig, context: ProgramContext)
     software: SOFTWARE,
     youngBuffers: new YoungBuffers(),
     log,
+    clock,
     accept: arrivals.accept,
-    told: ownNames.told,
+    told: (welcome) => {
+      ownNames.told(welcome);
+      certificates.told(welcome);
+    },
     disowned: async () => (await identity.relearn()) || (await firstBoot?.attempt()) === true,
     changed: (connected, why) => {
       if (connected) context.ready({ key: identity.key.publicKey.text });
@@ -41,28 +52,27 @@ export async function startDevice(config: DeviceConfig, context: ProgramContext)
     },
   });
   log.info({ key: identity.key.publicKey.text, relay: config.relay.url }, 'this device');
-  exposeDevice({ tunnels, arrivals, ownNames, registers: [context.metrics] });
+  exposeDevice({
+    ...{ tunnels, arrivals, ownNames, certificates, clock },
+    registers: [context.metrics],
+  });
+  await certificates.start();
   await tunnels.start();
-  return { stop: () => tunnels.stop() };
-}
-
-/** Where the relay is, and how to know it; reads the CA's file. */
-export async function relayAddress({ relay }: DeviceConfig): Promise<RelayAddress> {
-  const { url, vendorKey, ca, address } = relay;
   return {
-    url: new URL(url),
-    vendorKey,
-    ca: ca === undefined ? undefined : await readFile(ca, 'utf8'),
-    address,
+    stop: async () => {
+      await certificates.stop();
+      await tunnels.stop();
+    },
   };
 }
 
 async function openIdentity(
   config: DeviceConfig,
-  relay: RelayAddress,
+  { relay, clock }: { readonly relay: RelayAddress; readonly clock: Clock },
   log: Logger,
 ): Promise<Identity> {
-  const apiOf = (deviceKey: SigningKey) => new DeviceApi({ relay, deviceKey, software: SOFTWARE });
+  const apiOf = (deviceKey: SigningKey) =>
+    new DeviceApi({ relay, deviceKey, clock, software: SOFTWARE });
   const key = await loadOrCreateKey(config.key, 'device');
   const identity = new Identity(key, { file: config.key, apiOf }, log);
   await identity.finishRotation();

@@ -21,6 +21,7 @@ import { WebSocketWire } from '../relay/protocol/websocket-wire.ts';
 import { parseWelcome, type Welcome } from '../relay/protocol/welcome.ts';
 import { CLOSE } from '../relay/protocol/wire.ts';
 import type { YoungBuffers } from '../relay/protocol/young-buffers.ts';
+import type { Clock } from './clock.ts';
 import { type ConnectFault, connectSentence, isOtherServer } from './connect-failure.ts';
 import { pinned } from './pinned-lookup.ts';
 
@@ -44,6 +45,8 @@ export interface TunnelOptions {
   readonly slot: 0 | 1;
   readonly software: string;
   readonly youngBuffers: YoungBuffers;
+  /** Learns the relay's time. */
+  readonly clock?: Clock;
   readonly accept: (stream: Stream, header: OpenHeader) => void;
   readonly drained: (ms: number) => void;
   /** What the welcome said has changed; it comes once more with each news. */
@@ -70,6 +73,7 @@ export async function dialTunnel(options: TunnelOptions): Promise<Tunnel> {
     const challenge = await judge(token, options.relay, { deviceNonce, tls });
     // Without a valid certificate the challenge must prove that nobody is in the middle.
     if (clockFault !== undefined && challenge.exporter === undefined) throw clockFault;
+    options.clock?.learn(challenge.issuedAtS * 1_000);
     const { instance, slot, software } = options;
     const limits = { streams: LIMITS.streamsMax };
     const proof = await signProof(
@@ -165,7 +169,7 @@ function connect(
     headers: { 'Waygate-Nonce': deviceNonce },
     ...HTTP1_ONLY,
     ...tlsOptions,
-    ...(relay.ca === undefined ? {} : { ca: relay.ca }),
+    ...(relay.ca === undefined ? {} : { ca: relay.ca, allowPartialTrustChain: true }),
     ...(relay.address === undefined ? {} : { lookup: pinned(relay.address) }),
   });
   return new Promise((resolve, reject) => {

@@ -12,6 +12,7 @@ import type { Welcome } from '../relay/protocol/welcome.ts';
 import { CLOSE } from '../relay/protocol/wire.ts';
 import type { YoungBuffers } from '../relay/protocol/young-buffers.ts';
 import { BACK_OFF, BackOff } from './back-off.ts';
+import type { Clock } from './clock.ts';
 import { dialTunnel, type RelayAddress, type Tunnel } from './tunnel.ts';
 
 export interface TunnelsOptions {
@@ -22,6 +23,8 @@ export interface TunnelsOptions {
   readonly software: string;
   readonly log: Logger;
   readonly youngBuffers: YoungBuffers;
+  /** Learns the relay's time. */
+  readonly clock?: Clock;
   readonly accept: (stream: Stream, header: OpenHeader) => void;
   /** The first tunnel has come up, or the last one is gone; `why` is for a person. */
   readonly changed: (connected: boolean, why: string) => void;
@@ -141,7 +144,7 @@ export class Tunnels {
     deviceKey: SigningKey,
     over: (outcome: Outcome) => void,
   ): Promise<Tunnel> {
-    const { relay, instance, software, youngBuffers, accept, told } = this.#options;
+    const { relay, instance, software, youngBuffers, accept, told, clock } = this.#options;
     const tunnel: Tunnel = await dialTunnel({
       relay,
       deviceKey,
@@ -149,6 +152,7 @@ export class Tunnels {
       slot,
       software,
       youngBuffers,
+      ...(clock === undefined ? {} : { clock }),
       accept,
       news: told,
       drained: () => over({ kind: 'drained' }),

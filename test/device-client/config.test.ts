@@ -21,6 +21,7 @@ describe('device.yaml', () => {
     expect(config).toMatchObject({
       relay: { url: 'wss://tunnel.vendor.dev/', vendorKey: { role: 'vendor', text: vendorKey } },
       key: '/etc/waygate/device.key',
+      certificates: '/etc/waygate/certificates',
       ops: { host: '127.0.0.1', port: 9465 },
       workspaces: [{ name: 'code', target: { kind: 'tcp', host: '127.0.0.1', port: 8080 } }],
     });
@@ -38,6 +39,13 @@ describe('device.yaml', () => {
     ['wss://tunnel.vendor.dev/?a', 'must have nothing after the host and port but "/".'],
   ])('refuses the relay URL %s', (url, fault) => {
     expect(faults({ ...minimal, relay: { url, vendorKey } })).toEqual([`relay.url: ${fault}`]);
+  });
+
+  it('keeps certificates beside the key, unless it says where', () => {
+    const parse = (value: object) => deviceSchema('/etc/waygate').parse({ ...minimal, ...value });
+    expect(parse({ key: '/var/lib/d/device.key' }).certificates).toBe('/var/lib/d/certificates');
+    expect(parse({ certificates: 'c' }).certificates).toBe('/etc/waygate/c');
+    expect(faults({ ...minimal, certificates: '' })).not.toEqual([]);
   });
 
   it('takes the file of an order code, and a serial number', () => {

@@ -1,22 +1,18 @@
 // A device with a wrong clock (F-5): boards without a battery start in 1970. No certificate is valid
 // then; the pinned vendor key, and the relay's own clock, decide. And what only looks like that relay is
 // refused at any time.
-import { existsSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { readCertificates } from '../../../device-client/certificate-status.ts';
+import { at } from '../../world/faked-time.ts';
 import { Installation, ZONE } from '../../world/installation.ts';
 import { requires } from '../../world/requires.ts';
 import { ask, untilStatus } from '../../world/visits.ts';
 import { startWorkspace } from '../../world/workspaces.ts';
 
 const need = requires('faketime');
-
-/** The program `faketime` waits beside what it starts; this becomes it. */
-function at(time: string): readonly string[] {
-  const libraries = ['x86_64', 'aarch64'].map(
-    (machine) => `/usr/lib/${machine}-linux-gnu/faketime/libfaketime.so.1`,
-  );
-  return ['env', `LD_PRELOAD=${libraries.find(existsSync)}`, `FAKETIME=${time}`];
-}
 
 describe.skipIf(need.skip).concurrent('a device whose clock is wrong', { timeout: 60_000 }, () => {
   it.each([
@@ -35,6 +31,14 @@ describe.skipIf(need.skip).concurrent('a device whose clock is wrong', { timeout
     await untilStatus(vendor, url, 200, 30_000);
     expect(performance.now() - startedAtMs).toBeLessThan(10_000);
     expect((await ask(vendor, url)).body).toBe('here');
+    // By the time of the relay, its own certificate is due in two months, and not now or never.
+    const certificates = join(vendor.folder, 'alice', 'certificates');
+    await device.said(/^own certificate: a new one is here$/, 30_000);
+    const leaf = new X509Certificate(readFileSync(join(certificates, 'alice.pem')));
+    expect(leaf.subjectAltName).toBe(`DNS:alice.${ZONE}, DNS:*.alice.${ZONE}`);
+    const [entry] = await readCertificates(certificates);
+    const days = (Date.parse(entry?.renewAt ?? '') - Date.now()) / 86_400_000;
+    expect([Math.round(days / 10), entry?.problem]).toEqual([6, undefined]);
     const warnings = device.log.filter(({ level }) => level >= 40).map(({ msg }) => msg);
     if (warning === undefined) expect(warnings).toEqual([]);
     else expect(warnings[0]).toMatch(warning);

@@ -71,34 +71,34 @@ describe.skipIf(need.skip).concurrent('a line that goes dead', { timeout: 120_00
     expect(mendedMs, `noticed ${relayMs}, ${deviceMs}; mended ${mendedMs}`).toBeLessThan(10_000);
   });
 
-  it.each([1_000, 5_000, 10_000])(
-    'F-3 %i ms without a packet cost neither tunnel nor streams',
-    async (gapMs) => {
-      await using home = await apart();
-      const { networks, relay, device, door, url } = home;
-      const stream = await begin(door, `${url}stream`);
-      let bytes = 0;
-      let broken = false;
-      stream.on('data', (piece: Buffer) => {
-        bytes += piece.length;
-      });
-      stream.on('error', () => {
-        broken = true;
-      });
-      await until(() => bytes > 20, 5_000, 'the stream to flow');
+  it('F-3 gaps of 1, 5 and 10 s without a packet cost neither tunnel nor streams', async () => {
+    await using home = await apart();
+    const { networks, relay, device, door, url } = home;
+    const stream = await begin(door, `${url}stream`);
+    let bytes = 0;
+    let broken = false;
+    stream.on('data', (piece: Buffer) => {
+      bytes += piece.length;
+    });
+    stream.on('error', () => {
+      broken = true;
+    });
+    await until(() => bytes > 20, 5_000, 'the stream to flow');
+    for (const gapMs of [1_000, 5_000, 10_000]) {
       networks.cut();
       await pause(gapMs);
       networks.mend();
       const before = bytes;
       const flowsMs = await until(() => bytes > before + 20, 20_000, 'the stream to flow again');
-      expect(broken).toBe(false);
-      expect([relay, device].map((program) => program.count(/^tunnel: ended$/))).toEqual([0, 0]);
+      expect([gapMs, broken]).toEqual([gapMs, false]);
+      const ended = [relay, device].map((program) => program.count(/^tunnel: ended$/));
+      expect([gapMs, ended]).toEqual([gapMs, [0, 0]]);
       expect((await ask(door, url)).status).toBe(200);
       // TCP repeats what was lost after at most as long as the line was dead, and a bit.
       expect(flowsMs).toBeLessThan(gapMs + 3_000);
-      stream.destroy();
-    },
-  );
+    }
+    stream.destroy();
+  });
 });
 
 describe.concurrent('a device that sleeps', { timeout: 120_000 }, () => {

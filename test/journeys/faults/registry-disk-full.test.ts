@@ -9,7 +9,8 @@ import { SignedInOwner } from '../../world/owner.ts';
 import type { ProgramProcess } from '../../world/program-process.ts';
 import { requires } from '../../world/requires.ts';
 import { SmallDisk } from '../../world/small-disk.ts';
-import { runVerb, Verb, type VerbOutcome } from '../../world/verb.ts';
+import { runVerb, Verb } from '../../world/verb.ts';
+import type { VerbOutcome } from '../../world/verb-host.ts';
 import { ask, until, untilStatus } from '../../world/visits.ts';
 import { startWorkspace, type Workspace } from '../../world/workspaces.ts';
 
