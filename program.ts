@@ -1,23 +1,15 @@
 // Runs one program (a relay, a device): reads its configuration, gives it a logger, serves its
-// operators' HTTP port, and ends it. `/healthz` says that the process lives, `/readyz` that it serves,
-// `/metrics` is Prometheus text. SIGTERM and SIGINT stop it gracefully, a second one at once.
+// operators' HTTP port, and ends it. SIGTERM and SIGINT stop it gracefully, a second one at once.
 // A parent with an IPC channel (`waygate try`, a process manager) gets messages, see ProgramMessage;
 // when it is gone, so is the program.
-import { isIP } from 'node:net';
-import { type FastifyInstance, fastify } from 'fastify';
-import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { type ConfigSchema, readConfig } from './config-file.ts';
 import { ConfigError } from './config-text.ts';
 import { failureSentence, isBug } from './failure.ts';
 import { openLog, type ProgramLog } from './log.ts';
+import { type OpsAddress, OpsServer, type Readiness } from './ops-server.ts';
 import type { ProgramContext, Running } from './relay/protocol/program-context.ts';
 import { stopRequest } from './stop-request.ts';
-
-export interface OpsAddress {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface Program<Config extends { readonly ops: OpsAddress }> {
   /** As a person calls it: `relay`, `device`. */
@@ -40,11 +32,6 @@ export type ProgramMessage =
     }
   | { readonly event: 'not-ready'; readonly why: string }
   | { readonly event: 'failed'; readonly message: string };
-
-const PROGRAM_LIMITS = {
-  /** A scraper asks in one go; who does not gets no socket for long. */
-  opsRequestMs: 5_000,
-} as const;
 
 /** Runs the program until it is told to stop, and ends the process with its exit code. */
 export async function runProgram<Config extends { readonly ops: OpsAddress }>(
@@ -89,25 +76,27 @@ async function serve<Config extends { readonly ops: OpsAddress }>(
   collectDefaultMetrics({ register: metrics });
   const readiness: Readiness = { why: 'The program is starting.' };
   const stopTimeoutMs = program.stopTimeoutMs(config);
+  const stopping = new AbortController();
   // From the wish on, so that a start that hangs is ended by it too.
   const cut = stopAsked.then((by) => {
     readiness.why = 'The program is stopping.';
     log.info({ by }, 'stopping');
     cutOff({ log, flush }, stopTimeoutMs);
+    stopping.abort(new Error('The program was stopped while it started.'));
   });
-  const ops = opsServer(config.ops, metrics, readiness);
+  const ops = new OpsServer(metrics, readiness);
   const url = await ops.listen(config.ops);
   log.info({ ops: url, process: process.pid }, 'starting');
-  const running = await program.start(config, programContext(log, metrics, readiness, url));
+  const { signal } = stopping;
+  const context = programContext({ log, metrics, stopping: signal }, readiness, url);
+  const running = await program.start(config, context).catch((error: unknown) => {
+    if (signal.aborted && error === signal.reason) return undefined;
+    throw error;
+  });
   await cut;
-  await running.stop();
+  await running?.stop();
   await ops.close();
   log.info('stopped');
-}
-
-interface Readiness {
-  /** Why the program does not serve; `undefined` while it does. */
-  why: string | undefined;
 }
 
 function cutOff({ log, flush }: ProgramLog, timeoutMs: number): void {
@@ -118,14 +107,12 @@ function cutOff({ log, flush }: ProgramLog, timeoutMs: number): void {
 }
 
 function programContext(
-  log: Logger,
-  metrics: Registry,
+  given: Pick<ProgramContext, 'log' | 'metrics' | 'stopping'>,
   readiness: Readiness,
   url: string,
 ): ProgramContext {
   return {
-    log,
-    metrics,
+    ...given,
     ready(details) {
       readiness.why = undefined;
       tellParent({ ...details, event: 'ready', ops: { url } });
@@ -147,36 +134,6 @@ function leave(exitCode: number, message?: string): void {
   const exit = () => process.exit(exitCode);
   if (message === undefined) exit();
   else tellParent({ event: 'failed', message }, exit);
-}
-
-function opsServer(address: OpsAddress, metrics: Registry, readiness: Readiness): FastifyInstance {
-  const server = fastify({
-    forceCloseConnections: true,
-    requestTimeout: PROGRAM_LIMITS.opsRequestMs,
-    bodyLimit: 1,
-  });
-  server.addHook('onRequest', async (request, reply) => {
-    if (isLoopback(address.host) && !isLocalHost(request.hostname)) {
-      return reply.code(421).send('Ask for this port by its IP address.\n');
-    }
-  });
-  server.get('/healthz', () => 'ok\n');
-  server.get('/readyz', (_, reply) =>
-    readiness.why === undefined ? 'ok\n' : reply.code(503).send(`${readiness.why}\n`),
-  );
-  server.get('/metrics', async (_, reply) =>
-    reply.header('content-type', metrics.contentType).send(await metrics.metrics()),
-  );
-  return server;
-}
-
-function isLoopback(host: string): boolean {
-  return host.startsWith('127.') || host === '::1';
-}
-
-/** A page on another site can let its own name point to us (DNS rebinding); an address it cannot. */
-function isLocalHost(hostname: string): boolean {
-  return hostname === 'localhost' || isIP(hostname.replace(/^\[|\]$/g, '')) !== 0;
 }
 
 /** Which setting a port came from, as a sentence to add. */

@@ -4,6 +4,8 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { type Hostname, parseHostname, splitHostname } from '../dns/name.ts';
+import { type CertificatesSettings, certificatesSchema } from './certificates-config.ts';
+import { type DomainsSettings, domainsSchema } from './domains-config.ts';
 import { namesSchema } from './names-config.ts';
 import { type PortalConfig, portalSchema } from './portal/config.ts';
 import { LIMITS } from './protocol/limits.ts';
@@ -57,6 +59,10 @@ export interface RelayConfig {
   readonly names: NamePolicy;
   /** Which device software is admitted. */
   readonly devices: SoftwarePolicy;
+  readonly certificates: CertificatesSettings;
+  readonly domains: DomainsSettings;
+  /** Where plain HTTP is answered: challenges of authorities, and redirects to HTTPS. Absent: nowhere. */
+  readonly http?: ListenAddress | undefined;
 }
 
 /** More than a machine with several uplinks has. */
@@ -80,6 +86,8 @@ export interface RelayFiles {
   readonly registry: string;
   readonly vendorKey: string;
   readonly certificates: string;
+  /** Seals private keys in the registry. */
+  readonly envelopeKey: string;
 }
 
 export function relayFiles({ state }: Pick<RelayConfig, 'state'>): RelayFiles {
@@ -87,6 +95,7 @@ export function relayFiles({ state }: Pick<RelayConfig, 'state'>): RelayFiles {
     registry: join(state, 'registry.sqlite'),
     vendorKey: join(state, 'vendor.key'),
     certificates: join(state, 'certificates'),
+    envelopeKey: join(state, 'envelope.key'),
   };
 }
 
@@ -145,6 +154,9 @@ export function relaySchema(folder: string): z.ZodType<RelayConfig> {
           updateUrl: judged(updateUrlFault).optional(),
         })
         .prefault({}),
+      certificates: certificatesSchema(folder).prefault({}),
+      domains: domainsSchema(folder).prefault({}),
+      http: listenFields({ host: '0.0.0.0', port: 80 }).optional(),
     })
     .superRefine(portalIsServed);
 }
@@ -189,17 +201,19 @@ function count(max: number) {
 }
 
 function listenSchema(defaults: ListenAddress) {
-  return z
-    .strictObject({
-      host: z
-        .string()
-        .refine((text) => isIP(text) !== 0, {
-          error: 'must be an IP address of this machine, such as 127.0.0.1, 0.0.0.0 (all) or "::".',
-        })
-        .default(defaults.host),
-      port: z.int().min(0).max(65_535).default(defaults.port),
-    })
-    .prefault({});
+  return listenFields(defaults).prefault({});
+}
+
+function listenFields(defaults: ListenAddress) {
+  return z.strictObject({
+    host: z
+      .string()
+      .refine((text) => isIP(text) !== 0, {
+        error: 'must be an IP address of this machine, such as 127.0.0.1, 0.0.0.0 (all) or "::".',
+      })
+      .default(defaults.host),
+    port: z.int().min(0).max(65_535).default(defaults.port),
+  });
 }
 
 function zone(text: string, context: z.RefinementCtx<string>): Hostname {

@@ -1,10 +1,11 @@
 // A server of small HTTP/1.1 requests for connections that the entrance hands over, whose TLS is done.
 // Node looks at its own deadlines only in a server that listens by itself, so they are kept here: for
 // the next head, for the whole of a request and its answer, and for how much is on its way at once.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { Sweep, type Swept } from './entrance/sweep.ts';
+import { createServer } from './protocol/node-http.ts';
 
 const DOOR_LIMITS = {
   /** From the connection, or from the last answer, to the end of the next head. */

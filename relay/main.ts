@@ -1,20 +1,18 @@
 // The relay: the vendor's program that visitors and devices connect to, on one port. SNI decides which
 // of the two a connection is. Here the parts meet; each is explained in its own file.
-import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { caFile, openAuthority } from '../certs/authority.ts';
-import { Chooser } from '../certs/chooser.ts';
-import { openStore } from '../certs/store.ts';
-import { type DeviceName, type Hostname, parseDeviceName, parseHostname } from '../dns/name.ts';
+import { type Hostname, parseHostname } from '../dns/name.ts';
 import { Admission } from './admission.ts';
 import { AwaySince } from './away-since.ts';
+import { type Certificates, openCertificates } from './certificates/certificates.ts';
 import { presenceOf, type RelayConfig, relayFiles } from './config.ts';
-import { Entrance } from './entrance/entrance.ts';
+import { Domains } from './domains/domains.ts';
+import { PublicDns } from './domains/public-dns.ts';
+import type { DomainChange } from './domains/report.ts';
 import { Journal } from './entrance/journal.ts';
 import { exposeJournal } from './entrance/metrics.ts';
-import type { Reach } from './entrance/reach.ts';
-import { tlsSettings } from './entrance/tls-settings.ts';
 import { Lapses } from './lapses.ts';
 import { exposeTunnels } from './metrics.ts';
 import { News, standingOf } from './news.ts';
@@ -23,8 +21,8 @@ import { loadOrCreateKey, parsePublicKey, type SigningKey } from './protocol/key
 import type { ProgramContext, Running } from './protocol/program-context.ts';
 import { CLOSE } from './protocol/wire.ts';
 import { whileYoungHeapGrows, YoungBuffers } from './protocol/young-buffers.ts';
+import { PublicDoors } from './public-doors.ts';
 import { openRegistry, type Registry } from './registry/registry.ts';
-import type { RegistrySnapshot } from './registry/snapshot.ts';
 import { SoftwareLog } from './registry/software-log.ts';
 import { registryPlace } from './registry-place.ts';
 import { RelayPresence } from './relay-presence.ts';
@@ -34,8 +32,8 @@ import { Tunnels } from './tunnels.ts';
 const MAIN_LIMITS = {
   /** A stopping relay still serves what is on its way: handshakes, and requests of idle visitors. */
   lateVisitMs: 300,
-  /** How often a stopping relay looks whether the last visit is over. */
-  stopPollMs: 50,
+  /** For devices to hear that the relay stops, before their connections are cut. */
+  lastWordsMs: 50,
   /** How often the registry is told which devices are there: what a crash forgets of a connected one. */
   seenEveryMs: 30_000,
 } as const;
@@ -50,48 +48,57 @@ export async function startRelay(config: RelayConfig, context: ProgramContext): 
     openRegistry({ database, log, policy: config.names }),
   );
   const tunnels = tunnelsOf(registry, { zone, log });
-  const ticketKeys = randomBytes(48);
-  const { chooser, ca } = await certificatesOf(config, registry, { ticketKeys, log });
+  const later: { portal?: Portal; port: number } = { port: config.listen.port };
+  const certificates = await openCertificates({
+    ...{ config, registry, log },
+    mayOrder: (domain) => domains.recheck(domain),
+  });
+  const domains = domainsOf({
+    ...{ config, registry, certificates, log },
+    rootPem: await rootOf(config),
+    port: () => later.port,
+    tell: async (change) => later.portal?.deeds.tellDomain(change),
+  });
   const portal = await openPortal({
     ...{ zone, config: config.portal, accessLog: config.accessLog, registry, log },
-    ...{ vendorKey, tunnelHost: tunnelHost(zone), ticketKeys, softwarePolicy: config.devices },
+    ...{ vendorKey, tunnelHost: tunnelHost(zone), softwarePolicy: config.devices },
+    ...{ domains, certificates, ticketKeys: certificates.ticketKeys.keys },
   });
+  later.portal = portal;
   const { deviceApi } = portal;
   const softwareLog = new SoftwareLog((work) => registry.write(work));
-  const parts = { config, registry, tunnels, vendorKey, deviceApi, log };
-  const admission = admissionOf({ ...parts, softwareLog });
+  const parts = { config, registry, tunnels, vendorKey, deviceApi, softwareLog, log };
+  const admission = admissionOf(parts);
   const state = { stopping: false };
-  const router = routerOf({ config, registry, tunnels, stopping: () => state.stopping });
+  const { reach } = routerOf({ config, registry, tunnels, stopping: () => state.stopping });
   const journal = new Journal({ log, accessLog: config.accessLog });
-  const { reach } = router;
-  const entrance = await entranceOf(config, { chooser, portal, admission, reach, journal });
-  const port = await entrance.listen();
-  const portalUrl = portal.listening(port);
+  await certificates.start(context.stopping, (why) => context.notReady(why));
+  const doors = await PublicDoors.open({
+    ...{ config, registry, certificates, portal, admission, reach, journal, log },
+    tunnelHost: tunnelHost(zone),
+  });
+  later.port = doors.port;
+  const portalUrl = portal.listening(doors.port);
   const lapses = new Lapses({ registry, log, tell: (lapsed) => portal.deeds.tellLapsed(lapsed) });
   exposeJournal(journal, context.metrics);
   exposeTunnels({ tunnels, admission, registry, registers: [context.metrics] });
-  const seen = setInterval(() => {
-    for (const thumbprint of tunnels.connected()) registry.markSeen(thumbprint, Date.now());
-  }, MAIN_LIMITS.seenEveryMs);
+  certificates.expose([context.metrics]);
+  const seen = setInterval(() => markSeen(tunnels, registry), MAIN_LIMITS.seenEveryMs);
   const presence = new RelayPresence(presenceOf(config), registry, log);
   await presence.start(context.metrics);
-  log.info({ address: config.listen.host, port, zone, ca }, 'serving');
-  const vendorKeyText = vendorKey.publicKey.text;
-  context.ready({
-    address: config.listen.host,
-    port,
-    ca,
-    vendorKey: vendorKeyText,
-    portal: portalUrl,
-  });
+  domains.start();
+  const where = { address: config.listen.host, port: doors.port, http: doors.plainHttp?.port };
+  log.info({ ...where, zone, ca: certificates.caFile }, 'serving');
+  const { text: vendorKeyText } = vendorKey.publicKey;
+  context.ready({ ...where, ca: certificates.caFile, portal: portalUrl, vendorKey: vendorKeyText });
   return {
     async stop() {
       clearInterval(seen);
-      await Promise.all([presence.stop(), lapses.stop()]);
-      entrance.stop();
+      await Promise.all([presence.stop(), lapses.stop(), domains.stop(), certificates.stop()]);
+      doors.stop();
       await delay(MAIN_LIMITS.lateVisitMs);
       state.stopping = true;
-      await Promise.all([portal.close(), drain(tunnels, entrance, config.drainSeconds * 1_000)]);
+      await leave({ doors, portal, tunnels, drainMs: config.drainSeconds * 1_000 });
       admission.close();
       await softwareLog.stop();
       await registry.close();
@@ -99,50 +106,59 @@ export async function startRelay(config: RelayConfig, context: ProgramContext): 
   };
 }
 
-/** The door for visitors, and for what the vendor himself has on the same port. */
-async function entranceOf(
-  config: RelayConfig,
-  parts: {
-    readonly chooser: Chooser;
-    readonly portal: Portal;
-    readonly admission: Admission;
-    readonly reach: Reach;
-    readonly journal: Journal;
-  },
-): Promise<Entrance> {
-  const { zone, listen, limits } = config;
-  const { chooser, portal, admission, reach, journal } = parts;
-  const fallback = await chooser.choose(zone);
-  if (fallback === undefined) throw new Error(`There is no certificate for the zone ${zone}.`);
-  return new Entrance({
-    host: listen.host,
-    port: listen.port,
-    via: 'relay',
-    choose: (hostname) => portal.choose(hostname) ?? chooser.choose(hostname),
-    fallback,
-    reach,
-    journal,
-    services: [
-      { hostname: tunnelHost(zone), take: (socket) => admission.take(socket) },
-      { hostname: portal.hostname, take: (socket) => portal.take(socket) },
-    ],
-    connectionsPerAddress: limits.connectionsPerAddress,
-    requestsPerSecondPerAddress: limits.requestsPerSecondPerAddress,
-  });
+function markSeen(tunnels: Tunnels, registry: Registry): void {
+  for (const thumbprint of tunnels.connected()) registry.markSeen(thumbprint, Date.now());
 }
 
 /** Devices connect elsewhere, running visits finish or are cut, then everything closes. */
-async function drain(tunnels: Tunnels, entrance: Entrance, drainMs: number): Promise<void> {
+async function leave(parts: {
+  readonly doors: PublicDoors;
+  readonly portal: Portal;
+  readonly tunnels: Tunnels;
+  readonly drainMs: number;
+}): Promise<void> {
+  const { doors, portal, tunnels, drainMs } = parts;
   tunnels.drain(drainMs);
-  entrance.stopIdleVisits();
-  const deadline = performance.now() + drainMs;
-  while (entrance.visitCount > 0 && performance.now() < deadline) {
-    await delay(MAIN_LIMITS.stopPollMs);
-  }
-  entrance.stopVisits();
+  await Promise.all([portal.close(), doors.drain(drainMs)]);
   tunnels.close(CLOSE.done, 'done: the relay stops');
-  await delay(MAIN_LIMITS.stopPollMs);
-  entrance.close();
+  await delay(MAIN_LIMITS.lastWordsMs);
+  doors.close();
+}
+
+/** What own domains are expected to chain to, where that is none of the machine's roots. */
+async function rootOf({ domains }: RelayConfig): Promise<string | undefined> {
+  const { rootFile } = domains;
+  if (rootFile === undefined) return undefined;
+  return readFile(rootFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new Error(
+      `domains.rootFile: ${rootFile} cannot be read (${error.code}). Put the root there, or leave it out.`,
+    );
+  });
+}
+
+/** Own domains, which are looked at from outside. */
+function domainsOf(parts: {
+  readonly config: RelayConfig;
+  readonly registry: Registry;
+  readonly certificates: Certificates;
+  readonly rootPem: string | undefined;
+  readonly port: () => number;
+  readonly tell: (change: DomainChange) => Promise<void>;
+  readonly log: Logger;
+}): Domains {
+  const { config, registry, certificates, rootPem, port, tell, log } = parts;
+  const { resolvers, publicPort } = config.domains;
+  return new Domains({
+    ...{ registry, zone: config.zone, tell, log, now: Date.now },
+    dns: new PublicDns(resolvers),
+    get caaIdentities() {
+      return certificates.caaIdentities();
+    },
+    certificateOf: (domain) => certificates.domainCertificate(domain),
+    want: (wanted) => certificates.wantDomain(wanted),
+    publicPort: () => publicPort ?? port(),
+    ca: rootPem,
+  });
 }
 
 function tunnelsOf(registry: Registry, { zone, log }: { zone: Hostname; log: Logger }): Tunnels {
@@ -191,39 +207,6 @@ function admissionOf(parts: {
   });
 }
 
-async function certificatesOf(
-  config: RelayConfig,
-  registry: Registry,
-  { ticketKeys, log }: { readonly ticketKeys: Buffer; readonly log: Logger },
-) {
-  const { zone } = config;
-  const store = await openStore(relayFiles(config).certificates);
-  const authority = await openAuthority(store, zone);
-  const chooser = new Chooser({
-    zone,
-    store,
-    authority,
-    known: (name) => isServed(registry.snapshot, name),
-    settings: (certificateName) => tlsSettings(certificateName, ticketKeys),
-    log,
-  });
-  registry.onChange((snapshot, before, names) => {
-    for (const text of names ?? before.names()) {
-      const name = parseDeviceName(text);
-      if (name === undefined || !isServed(before, name) || isServed(snapshot, name)) continue;
-      chooser.forget(name).catch((error: unknown) => {
-        log.error({ err: error, name }, 'the certificate of a released name is still on the disk');
-      });
-    }
-  });
-  return { chooser, ca: caFile(store, zone) };
-}
-
-/** Held, or former and answered with a redirect. */
-function isServed(snapshot: RegistrySnapshot, name: DeviceName): boolean {
-  return snapshot.deviceOf(name) !== undefined || snapshot.successorOf(name) !== undefined;
-}
-
 function routerOf(parts: {
   readonly config: RelayConfig;
   readonly registry: Registry;
@@ -236,6 +219,7 @@ function routerOf(parts: {
     zone: config.zone,
     holderOf: (name) => registry.snapshot.deviceOf(name)?.thumbprint,
     successorOf: (name) => registry.snapshot.successorOf(name),
+    ownDomainOf: (hostname) => registry.snapshot.ownDomain(hostname),
     pick: (thumbprint) => tunnels.pick(thumbprint),
     awaySinceMs: (thumbprint) => away.ms(thumbprint),
     stopping,

@@ -1,6 +1,7 @@
 // The relay's own numbers for Prometheus, read when somebody asks; the entrance has its own.
-import { Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Admission } from './admission.ts';
+import type { PlainHttp } from './plain-http.ts';
 import type { Registry as NameRegistry } from './registry/registry.ts';
 import type { Tunnels } from './tunnels.ts';
 
@@ -40,6 +41,19 @@ export function exposeTunnels(parts: {
     registers,
     collect() {
       for (const [outcome, count] of admission.outcomes) this.set({ outcome }, count);
+    },
+  });
+}
+
+export function exposePlainHttp(plain: Pick<PlainHttp, 'counts'>, registers: Registry[]): void {
+  new Counter({
+    name: 'waygate_plain_http_total',
+    help: 'Requests by plain HTTP, and connections that carried none, by how they ended.',
+    labelNames: ['outcome'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [outcome, count] of plain.counts) this.inc({ outcome }, count);
     },
   });
 }
