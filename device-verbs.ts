@@ -2,8 +2,9 @@
 // `key` ask the relay, signed by the device's key.
 import { readConfig } from './config-file.ts';
 import { DeviceApi } from './device-client/api.ts';
+import { type CertificateEntry, readCertificates } from './device-client/certificate-status.ts';
 import { type DeviceConfig, deviceSchema } from './device-client/config.ts';
-import { relayAddress } from './device-client/main.ts';
+import { relayAddress } from './device-client/relay-address.ts';
 import { rotate } from './device-client/rotation.ts';
 import {
   askStanding,
@@ -43,18 +44,31 @@ export async function printDeviceKey(configFile: string, json: boolean): Promise
 
 export async function printStatus(configFile: string, json: boolean): Promise<void> {
   const { config, publicKey, api } = await deviceAtHand(configFile);
-  const [standing, program] = await Promise.all([askStanding(api), askProgram(config)]);
-  if (json) return printJson({ deviceKey: publicKey.text, ...standing, program });
+  const [standing, program, certificates] = await Promise.all([
+    askStanding(api),
+    askProgram(config),
+    readCertificates(config.certificates),
+  ]);
+  if (json) return printJson({ deviceKey: publicKey.text, ...standing, program, certificates });
   await print(`device   ${publicKey.text}`);
   await print(`program  ${program.detail}`);
   if (standing.names.length === 0) await print(NO_NAMES);
   for (const name of standing.names) await print(`name     ${nameLine(name)}`);
+  for (const each of certificates) await printCertificate(each);
   for (const { id, name, dueAt } of standing.recoveries) {
     await print(
       `warning  another device gets the name ${name} at ${dueAt}, and this one loses it.`,
     );
     await print(`         To keep it: waygate device veto ${id} --config ${configFile}`);
   }
+}
+
+async function printCertificate(entry: CertificateEntry): Promise<void> {
+  const { name, ends, renewAt, problem, problemAt } = entry;
+  const how = ends === undefined ? 'none yet' : `until ${ends}, renewed from ${renewAt} on`;
+  await print(`cert     ${name}: ${how}`);
+  if (problem !== undefined)
+    await print(`         The last attempt, at ${problemAt}, failed: ${problem}`);
 }
 
 /** Names the device has, when it is not said which one is meant. */
@@ -99,7 +113,8 @@ export async function rotateKey(configFile: string, json: boolean): Promise<void
   else await print(`${publicKey.text}: the key of this device now; the old one is barred`);
 }
 
-function onlyName({ names }: Standing): DeviceName {
+/** The name that is meant when none is given. */
+export function onlyName({ names }: Standing): DeviceName {
   const held = names.filter(({ state }) => state === 'held').map(({ name }) => name);
   const only = held.length === 1 ? parseDeviceName(held[0] ?? '') : undefined;
   if (only !== undefined) return only;

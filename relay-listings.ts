@@ -3,12 +3,11 @@
 
 import { type DeviceName, parseDeviceName } from './dns/name.ts';
 import { print, printJsonList } from './printing.ts';
-import type { RegistryWork } from './relay/registry/database.ts';
+import { mapped, pages, time } from './registry-pages.ts';
 import {
   type ListedDeed,
   type ListedName,
   type ListedOwner,
-  PAGE_LIMITS,
   listHistory as readHistory,
   listNames as readNames,
   listOwners as readOwners,
@@ -82,27 +81,6 @@ export function listHistory(configFile: string, flags: ListFlags): Promise<void>
   });
 }
 
-/** All rows, or the first of them, read page by page; each page begins after the last row of the one before. */
-async function* pages<Row>(
-  registry: Registry,
-  page: (last: Row | undefined, limit: number) => RegistryWork<readonly Row[]>,
-  limit: number = Number.POSITIVE_INFINITY,
-): AsyncGenerator<Row> {
-  let last: Row | undefined;
-  for (let left = limit; left > 0; ) {
-    const asked = Math.min(left, PAGE_LIMITS.rowsMax);
-    const rows = await registry.read(page(last, asked));
-    yield* rows;
-    if (rows.length < asked) return;
-    left -= rows.length;
-    last = rows.at(-1);
-  }
-}
-
-async function* mapped<From, To>(rows: AsyncIterable<From>, to: (row: From) => To) {
-  for await (const row of rows) yield to(row);
-}
-
 function nameJson(row: ListedName, registry: Registry) {
   const { name, state, ownerId, successor, untilMs, software, revoked, lastSeenAtMs } = row;
   return {
@@ -135,8 +113,4 @@ function deviceKeyOf({ name, state, successor }: ListedName, registry: Registry)
   const held = present === undefined ? undefined : parseDeviceName(present);
   const device = held === undefined ? undefined : registry.snapshot.deviceOf(held);
   return device?.publicKey ?? null;
-}
-
-function time(ms: number | undefined): string | null {
-  return ms === undefined ? null : new Date(ms).toISOString();
 }

@@ -13,6 +13,8 @@ export interface ProcessPlan {
   readonly configFile: string;
   readonly logFile: string;
   readonly restarts: boolean;
+  /** For its start, when that waits for others. */
+  readonly readyTimeoutMs?: number | undefined;
   /** A line for a person. */
   say(line: string): void;
 }
@@ -69,10 +71,11 @@ export class TryProcess implements AsyncDisposable {
     await turnLog(this.#plan.logFile);
     if (this.#state === 'stopping') return;
     this.#spawn();
+    const { readyTimeoutMs = PROCESS_LIMITS.readyTimeoutMs } = this.#plan;
     const timer = setTimeout(() => {
-      const seconds = PROCESS_LIMITS.readyTimeoutMs / 1_000;
+      const seconds = readyTimeoutMs / 1_000;
       this.#ready.reject(this.#failure(`was not ready within ${seconds} s`));
-    }, PROCESS_LIMITS.readyTimeoutMs);
+    }, readyTimeoutMs);
     await this.#ready.promise.finally(() => clearTimeout(timer));
   }
 

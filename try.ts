@@ -3,11 +3,20 @@
 // systemd would do; a device that dies stays away, like a box at home that was unplugged.
 // When this process ends, however it ends, the programs end too (stop-request.ts, `disconnect`).
 import { setTimeout as pause } from 'node:timers/promises';
+import { openStore } from './certs/store.ts';
 import { startSample } from './device-client/sample.ts';
 import type { Hostname } from './dns/name.ts';
 import { stopRequest } from './stop-request.ts';
+import { servedTrust, type TryAuthority } from './try-authority.ts';
 import { TryError } from './try-error.ts';
-import { type TryFiles, type TryWorkspace, writeTryFiles } from './try-files.ts';
+import {
+  type CaFile,
+  type TryFiles,
+  type TryPlan,
+  type TryWorkspace,
+  writeTrust,
+  writeTryFiles,
+} from './try-files.ts';
 import { lockDirectory } from './try-lock.ts';
 import { freeDnsPort, freePort } from './try-port.ts';
 import { type Entrance, type Finding, probe } from './try-probe.ts';
@@ -17,6 +26,8 @@ import { SignInWatch } from './try-sign-in.ts';
 export interface TryOptions {
   /** None: the sample workspace `hello`. */
   readonly workspaces: readonly TryWorkspace[];
+  /** Who signs certificates; absent: a local CA. */
+  readonly authority: TryAuthority | undefined;
   readonly zone: Hostname;
   /** 0: any free one. */
   readonly port: number;
@@ -33,6 +44,8 @@ const TRY_LIMITS = {
   reachTimeoutMs: 20_000,
   /** Between two looks. */
   reachEveryMs: 100,
+  /** With an authority, which takes its time to look. */
+  orderedMs: 180_000,
 } as const;
 
 /** A vendor of one's own is nobody else's business. */
@@ -57,7 +70,7 @@ async function serve(
   open: AsyncDisposableStack,
   processes: Set<TryProcess>,
 ): Promise<never> {
-  const { directory, zone } = options;
+  const { directory, zone, authority } = options;
   const lock = await lockDirectory(directory);
   open.defer(() => lock.release());
   const port = await freePort({ address: ADDRESS, port: options.port, option: '--port' });
@@ -65,26 +78,31 @@ async function serve(
     ...{ address: ADDRESS, port: options.dnsPort, option: '--dns-port' },
   });
   const workspaces = await publishedWorkspaces(options, open);
-  const plan = { directory, zone, address: ADDRESS, port, dnsPort, workspaces };
+  const plan = { directory, zone, address: ADDRESS, port, dnsPort, workspaces, authority };
   const files = await writeTryFiles(plan);
   say(`files: keys, configurations and logs are in ${directory}`);
 
-  const relay = new TryProcess({ ...files.relay, name: 'relay', restarts: true, say });
+  if (authority !== undefined) say(`certificates: ordered from ${authority.directory}`);
+  const readyTimeoutMs = authority === undefined ? undefined : TRY_LIMITS.orderedMs;
+  const starting = { restarts: true, readyTimeoutMs, say };
+  const relay = new TryProcess({ ...files.relay, ...starting, name: 'relay' });
   processes.add(open.use(relay));
   const dns = new TryProcess({ ...files.dns, name: 'dns', restarts: true, say });
   processes.add(open.use(dns));
   await Promise.all([relay.start(), dns.start()]);
   say(`relay: process ${relay.pid}, https on ${ADDRESS}:${port}`);
   say(`dns: process ${dns.pid}, on ${ADDRESS}:${dnsPort}`);
+  const ca = await trustServed(files, plan);
   const device = new TryProcess({ ...files.device, name: 'device', restarts: false, say });
   processes.add(open.use(device));
   await device.start();
   say(`device: process ${device.pid}, tunnel is up`);
 
-  const entrance = { address: ADDRESS, port, ca: files.caPem };
+  const entrance = { address: ADDRESS, port, ca: ca?.pem };
   await Promise.all(
     workspaces.map(async (workspace) => {
-      const finding = await reach(`${workspace.name}.${files.name}.${zone}`, entrance, files);
+      const hostname = `${workspace.name}.${files.name}.${zone}`;
+      const finding = await reach(hostname, entrance, { files, timeoutMs: readyTimeoutMs });
       say(findingLine(workspace, finding));
     }),
   );
@@ -93,6 +111,14 @@ async function serve(
   open.use(new SignInWatch(files.relay.logFile, (link) => showSignInLink(options.json, link)));
   announce(options, files, { relay, device, dns, port, dnsPort, urls });
   throw await Promise.race([relay.hopeless, dns.hopeless]);
+}
+
+/** Of a private authority more is known when the relay has its certificates. */
+async function trustServed(files: TryFiles, plan: TryPlan): Promise<CaFile | undefined> {
+  const known = plan.authority?.private;
+  if (known === undefined) return files.ca;
+  const store = await openStore(plan.directory);
+  return writeTrust(store, await servedTrust(known, plan));
 }
 
 interface Ready {
@@ -106,10 +132,11 @@ interface Ready {
 
 function announce({ json, zone }: TryOptions, { ca, name }: TryFiles, ready: Ready): void {
   const { relay, device, dns, port, dnsPort, urls } = ready;
+  const caPath = ca?.path;
   if (json) {
     const line = {
       event: 'ready',
-      ca,
+      ca: caPath ?? null,
       zone,
       portal: portalUrl(zone, port),
       workspaces: Object.fromEntries(urls),
@@ -121,11 +148,11 @@ function announce({ json, zone }: TryOptions, { ca, name }: TryFiles, ready: Rea
     return;
   }
   for (const [, url] of urls) process.stdout.write(`ready ${url}\n`);
-  process.stdout.write(`ca ${ca}\n`);
+  if (caPath !== undefined) process.stdout.write(`ca ${caPath}\n`);
   process.stdout.write(`portal ${portalUrl(zone, port)}\n`);
   process.stdout.write(`dns ${ADDRESS}:${dnsPort}\n`);
   const first = urls[0]?.[1] ?? '';
-  say(`\nOpen it: curl --cacert ${ca} ${first}`);
+  say(`\nOpen it: curl ${caPath === undefined ? '' : `--cacert ${caPath} `}${first}`);
   say(`Ask for it: dig @${ADDRESS} -p ${dnsPort} ${name}.${zone}`);
   if (zone === 'localhost' || zone.endsWith('.localhost')) {
     say('Browsers find *.localhost by themselves; they ask once whether to trust this CA.');
@@ -156,14 +183,23 @@ async function publishedWorkspaces(
   return [{ name: 'hello', target: sample.url }];
 }
 
+interface Reaching {
+  readonly files: TryFiles;
+  readonly timeoutMs: number | undefined;
+}
+
 /** Looks at the workspace until the way to it is there. */
-async function reach(hostname: string, entrance: Entrance, files: TryFiles): Promise<Finding> {
-  const deadlineMs = performance.now() + TRY_LIMITS.reachTimeoutMs;
+async function reach(
+  hostname: string,
+  entrance: Entrance,
+  { files, timeoutMs = TRY_LIMITS.reachTimeoutMs }: Reaching,
+): Promise<Finding> {
+  const deadlineMs = performance.now() + timeoutMs;
   for (;;) {
     const finding = await probe(hostname, entrance);
     if (finding.kind !== 'away') return finding;
     if (performance.now() > deadlineMs) {
-      const seconds = TRY_LIMITS.reachTimeoutMs / 1_000;
+      const seconds = timeoutMs / 1_000;
       throw new TryError(
         `https://${hostname}:${entrance.port}/ could not be reached through relay and device ` +
           `within ${seconds} s (${finding.why}).\n` +

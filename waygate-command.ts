@@ -26,9 +26,12 @@ export function programCommand(waygate: Command, name: string, summary: string):
     );
 }
 
-/** A verb below a program: it works on the program's files, and prints. `words`: its name and arguments. */
-export function verb(program: Command, words: string, summary: string): Command {
-  return program
+/**
+ * A verb of a program: it works on the program's files, and prints. `words`: its name and arguments;
+ * `group`: where it stands, when that is not the program itself.
+ */
+export function verb(program: Command, words: string, summary: string, group = program): Command {
+  return group
     .command(words)
     .description(summary)
     .requiredOption('--config <file>', `the ${program.name()}'s configuration`)

@@ -12,6 +12,7 @@ import {
   recoveryId,
   verb,
 } from './waygate-command.ts';
+import { addDomains } from './waygate-device-domain.ts';
 
 /** Above the 10 s that tunnels.ts gives to running answers; short enough for a package upgrade. */
 const DEVICE_STOP_TIMEOUT_MS = 15_000;
@@ -40,11 +41,13 @@ export function addDevice(waygate: Command): void {
   examples(device, [
     'waygate device --config device.yaml',
     'waygate device claim --config device.yaml --name alice',
+    'waygate device domain add app.example.org --config device.yaml',
     'waygate device status --config device.yaml --json',
     'waygate device rename bob --config device.yaml',
   ]);
   addClaiming(device);
   addChanges(device);
+  addDomains(device);
 }
 
 function addClaiming(device: Command): void {

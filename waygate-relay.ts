@@ -14,6 +14,7 @@ import {
   programCommand,
   verb,
 } from './waygate-command.ts';
+import { addCertificates } from './waygate-relay-certs.ts';
 
 export function addRelay(waygate: Command): void {
   const relay = programCommand(waygate, 'relay', "the vendor's side: entrance and tunnels").action(
@@ -52,6 +53,7 @@ export function addRelay(waygate: Command): void {
   addGiving(relay);
   addTaking(relay);
   addListings(relay);
+  addCertificates(relay);
 }
 
 function addGiving(relay: Command): void {

@@ -1,50 +1,8 @@
 #!/usr/bin/env node
-// The command line. Exit codes: 0 done, 1 failed, 2 used wrongly. What a script may rely on goes to
-// stdout, everything else to stderr. Programs are loaded when they are run, so that help is fast.
-import { Command, CommanderError } from 'commander';
+// The command line's first file, and a small one: what is loaded before the compile cache is there is
+// compiled anew at each start, so that everything else is loaded after it.
 import { startCompileCache } from './compile-cache.ts';
-import { failureSentence, isBug } from './failure.ts';
-import release from './package.json' with { type: 'json' };
-import { examples } from './waygate-command.ts';
-import { addDevice } from './waygate-device.ts';
-import { addDns } from './waygate-dns.ts';
-import { addRelay } from './waygate-relay.ts';
-import { addTry } from './waygate-try.ts';
 
 startCompileCache();
-
-// Whatever the commands use must stand above: nothing below has run yet.
-await main();
-
-async function main(): Promise<void> {
-  try {
-    await commandLine().parseAsync();
-  } catch (error) {
-    process.exitCode = exitCode(error);
-    // Commander has told its own already.
-    if (error instanceof CommanderError) return;
-    const sentence = isBug(error) && error instanceof Error ? error.stack : failureSentence(error);
-    process.stderr.write(`${sentence}\n`);
-  }
-}
-
-function exitCode(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return code === 'ERR_USAGE' || code === 'ERR_CONFIG' ? 2 : 1;
-}
-
-function commandLine(): Command {
-  const waygate = new Command('waygate')
-    .description('Names for devices at home that work from everywhere.')
-    .version(release.version)
-    .enablePositionalOptions()
-    .showHelpAfterError('Run it with --help to see how it is used.')
-    .exitOverride();
-  examples(waygate, ['waygate try', 'waygate relay --config relay.yaml']);
-  addTry(waygate);
-  addRelay(waygate);
-  addDevice(waygate);
-  addDns(waygate);
-  return waygate;
-}
+const { runCommandLine } = await import('./waygate-root.ts');
+await runCommandLine(process.argv.slice(2));
