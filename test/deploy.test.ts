@@ -38,6 +38,28 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const promtool = requires('promtool');
+
+describe.skipIf(promtool.skip)('alert rules', () => {
+  const file = 'deploy/prometheus/waygate.rules.yml';
+
+  it('are valid', () => {
+    const result = spawnSync('promtool', ['check', 'rules', file], { encoding: 'utf8' });
+    expect(result.status, result.stdout + result.stderr).toBe(0);
+  });
+
+  it('speak of metrics that the relay has', () => {
+    const named = new Set(readFileSync(file, 'utf8').match(/waygate_[a-z_0-9]+/g));
+    const sources = globSync('relay/**/metrics.ts').map((source) => readFileSync(source, 'utf8'));
+    const text = sources.join('\n');
+    for (const metric of named) {
+      const short = metric.replace(/^waygate_certificate_/, '');
+      expect(text, metric).toMatch(new RegExp(`['\`}](${metric}|${short})['\`]`));
+    }
+    expect(named.size).toBeGreaterThan(5);
+  });
+});
+
 describe('example configurations', () => {
   it('relay.yaml is valid as it is', () => {
     expect(readConfig('deploy/relay.yaml', relaySchema).zone).toBe('vendor.example');
