@@ -1,7 +1,7 @@
 // What went wrong, told to programs by RFC 9457 and to people as a page: what happened, why, and the
 // next step. Whatever is thrown in a route becomes one of these; only what is meant for the asker
 // leaves the relay, and nothing of the registry's own faults but that there is one.
-import { STATUS_CODES } from 'node:http';
+import { STATUS_CODES } from '../protocol/node-http.ts';
 import { RegistryError, type RegistryErrorCode } from '../registry/registry-error.ts';
 
 export interface Problem {

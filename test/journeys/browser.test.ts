@@ -5,7 +5,10 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { caFile, openAuthority } from '../../certs/authority.ts';
+import { openStore } from '../../certs/store.ts';
+import { parseHostname } from '../../dns/name.ts';
 import { BROWSER_PROGRAMS, Browser } from '../world/browser.ts';
 import { freePort } from '../world/free-port.ts';
 import { requires } from '../world/requires.ts';
@@ -35,8 +38,24 @@ async function tried(...args: readonly string[]): Promise<AsyncDisposable & { re
 const browsing = requires(...BROWSER_PROGRAMS);
 
 describe.skipIf(browsing.skip)('a browser', { timeout: 120_000 }, () => {
+  let trial: AsyncDisposable & { readonly ready: Ready };
+  beforeAll(async () => {
+    trial = await tried();
+  }, STEP_MS);
+  afterAll(() => trial[Symbol.asyncDispose]());
+
+  it('does not trust the vendor before its CA is imported', async () => {
+    const zone = parseHostname('vendor.localhost');
+    if (zone === undefined) throw new Error('unreachable');
+    const store = await openStore(mkdtempSync(join(folder, 'other-')));
+    await openAuthority(store, zone);
+    await using browser = await Browser.open(caFile(store, zone));
+    const { page } = await browser.tab();
+    const visit = page.goto(trial.ready.workspaces['hello'] ?? '', { timeout: STEP_MS });
+    await expect(visit).rejects.toThrow(/ERR_CERT_AUTHORITY_INVALID/);
+  });
+
   it('opens the printed address without a warning; echo and event stream run', async () => {
-    await using trial = await tried();
     await using browser = await Browser.open(trial.ready.ca);
     const url = trial.ready.workspaces['hello'] ?? '';
     const { page, wrongs } = await browser.tab();
@@ -64,15 +83,6 @@ describe.skipIf(browsing.skip)('a browser', { timeout: 120_000 }, () => {
     );
     expect(await after.page.locator('h1').textContent()).toBe('The device is away');
     expect(await page.locator('#ws [data-live]').textContent()).toMatch(/^closed after \d+/);
-  });
-
-  it('does not trust the vendor before its CA is imported', async () => {
-    await using trial = await tried();
-    await using other = await tried();
-    await using browser = await Browser.open(other.ready.ca);
-    const { page } = await browser.tab();
-    const visit = page.goto(trial.ready.workspaces['hello'] ?? '', { timeout: STEP_MS });
-    await expect(visit).rejects.toThrow(/ERR_CERT_AUTHORITY_INVALID/);
   });
 });
 

@@ -121,7 +121,8 @@ describe('a device takes a new key', { timeout: 120_000 }, () => {
     const command = ['device', 'rotate-key', ...config(files)];
     const startedAtMs = performance.now();
     let before = await keyOf(files);
-    expect((await runVerb(...command)).code).toBe(0);
+    await using whole = new Verb(command);
+    expect((await whole.outcome()).code).toBe(0);
     const wholeMs = performance.now() - startedAtMs;
     await expectRotated(files, before);
     for (const share of [0.6, 0.8, 0.95]) {

@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, describe, expect, it } from 'vitest';
 import release from '../../package.json' with { type: 'json' };
 import { generateKey } from '../../relay/protocol/key.ts';
+import { runVerb } from '../world/verb.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'waygate-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -42,10 +43,14 @@ workspaces: [{name: code, target: http://127.0.0.1:8080}]
 `,
 );
 
+/** Where a process each is needed no more: the same command line, many times in one process. */
+const inOne = (line: string) => runVerb(...line.split(' ').filter(Boolean));
+
 describe('the command line', () => {
   it('explains every command with examples, on stdout', async () => {
+    expect((await waygate('--help')).stdout).toContain('Examples:\n  waygate ');
     for (const words of [[], ['try'], ['relay'], ['device']]) {
-      const { code, stdout, stderr } = await waygate(...words, '--help');
+      const { code, stdout, stderr } = await runVerb(...words, '--help');
       expect([words, code, stderr]).toEqual([words, 0, '']);
       expect(stdout).toContain('Examples:\n  waygate ');
     }
@@ -55,7 +60,7 @@ describe('the command line', () => {
       ['relay', 'key'],
       ['device', 'key'],
     ]) {
-      const { code, stdout } = await waygate(...words, '--help');
+      const { code, stdout } = await runVerb(...words, '--help');
       expect([words, code]).toEqual([words, 0]);
       expect(stdout).toContain(`Usage: waygate ${words.join(' ')} `);
     }
@@ -101,10 +106,21 @@ describe('the command line', () => {
     ['try --workspace a=https://b:1', '--workspace a: the URL must begin with http://.'],
     ['try --workspace a=http://b:1 --workspace A=http://b:2', '--workspace a is given twice.'],
   ])('waygate %s: used wrongly, exit 2', async (line, sentence) => {
-    const { code, stdout, stderr } = await waygate(...line.split(' ').filter(Boolean));
+    const { code, stdout, stderr } = await inOne(line);
     expect(stderr).toContain(sentence);
     expect(stderr).not.toContain('    at ');
     expect([code, stdout]).toEqual([2, '']);
+  });
+
+  it.each([
+    'trie',
+    'relay key --config none.yaml',
+    'relay enroll --config none.yaml --name www --device-key x',
+    'try --workspace code',
+  ])('waygate %s: ends its own process with 2 and the same words', async (line) => {
+    const alone = await waygate(...line.split(' '));
+    expect(alone).toEqual(await inOne(line));
+    expect(alone.code).toBe(2);
   });
 
   it('names file, line and column of a wrong configuration', async () => {

@@ -132,6 +132,21 @@ describe('the verbs for names', { timeout: 60_000 }, () => {
   );
 });
 
+describe('a verb that is a process of its own', { timeout: 60_000 }, () => {
+  it.each([
+    [2, relay('release crowd00001')],
+    [2, device('veto a.b')],
+    [1, relay('order --name crowd00001')],
+    [1, device('status')],
+    [0, relay('names --name crowd00007')],
+  ])('ends with %i and says the same: waygate %s', async (code, line) => {
+    await using verb = new Verb(line.split(' '));
+    const alone = await verb.outcome();
+    expect(alone.code).toBe(code);
+    expect(await runVerb(...line.split(' '))).toEqual(alone);
+  });
+});
+
 describe('the lists', { timeout: 60_000 }, () => {
   it('are whole, however long; and as long as they are wanted', async () => {
     const names = await jsonOf(...relay('names').split(' '));

@@ -49,6 +49,7 @@ interface Waiting {
 
 interface Locator {
   first(): Locator;
+  nth(index: number): Locator;
   click(): Promise<void>;
   check(): Promise<void>;
   fill(text: string): Promise<void>;

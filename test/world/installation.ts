@@ -19,6 +19,7 @@ import { type ProgramOptions, ProgramProcess } from './program-process.ts';
 export const ZONE = 'vendor.test';
 
 export interface VendorOptions {
+  readonly zone?: string;
   /** Where the relay listens. */
   readonly address?: string;
   readonly drainSeconds?: number;
@@ -33,27 +34,28 @@ export interface VendorOptions {
 /** Everything that belongs to one vendor in one test; disposing of it leaves nothing behind. */
 export class Installation implements AsyncDisposable {
   readonly folder: string;
+  readonly zone: string;
   readonly address: string;
   readonly port: number;
-  readonly ca: string;
-  readonly caPem: string;
   readonly vendorKey: PublicKey;
   readonly relayConfig: string;
+  #ca: { readonly file: string; readonly pem: string };
   readonly #programs: ProgramProcess[] = [];
 
   private constructor(facts: {
     readonly folder: string;
+    readonly zone: string;
     readonly address: string;
     readonly port: number;
     readonly vendorKey: PublicKey;
     readonly ca: { readonly file: string; readonly pem: string };
   }) {
     this.folder = facts.folder;
+    this.zone = facts.zone;
     this.address = facts.address;
     this.port = facts.port;
     this.vendorKey = facts.vendorKey;
-    this.ca = facts.ca.file;
-    this.caPem = facts.ca.pem;
+    this.#ca = facts.ca;
     this.relayConfig = join(facts.folder, 'relay.yaml');
   }
 
@@ -62,8 +64,8 @@ export class Installation implements AsyncDisposable {
     const folder = mkdtempSync(join(tmpdir(), 'waygate-faults-'));
     const state = options.state ?? join(folder, 'relay');
     const files = relayFiles({ state });
-    const zone = parseHostname(ZONE);
-    if (zone === undefined) throw new Error('unreachable');
+    const zone = parseHostname(options.zone ?? ZONE);
+    if (zone === undefined) throw new Error(`${options.zone} is no zone`);
     const store = await openStore(files.certificates);
     const { caPem } = await openAuthority(store, zone);
     const vendor = await loadOrCreateKey(files.vendorKey, 'vendor');
@@ -76,11 +78,27 @@ export class Installation implements AsyncDisposable {
       options.postgresUrl === undefined ? '' : `registry: { postgresUrlFile: "${urlFile}" }\n`;
     writeFileSync(
       join(folder, 'relay.yaml'),
-      `zone: ${ZONE}\nlisten: { host: "${address}", port: ${port} }\nstate: "${state}"\n` +
+      `zone: ${zone}\nlisten: { host: "${address}", port: ${port} }\nstate: "${state}"\n` +
         `ops: { host: 127.0.0.1, port: 0 }\ndrainSeconds: ${drainSeconds}\n${registry}${more}`,
     );
     const ca = { file: caFile(store, zone), pem: caPem };
-    return new Installation({ folder, address, port, vendorKey: vendor.publicKey, ca });
+    return new Installation({ folder, zone, address, port, vendorKey: vendor.publicKey, ca });
+  }
+
+  /** Whom visitors and devices trust: the relay's own authority, unless `trust` has said another. */
+  get ca(): string {
+    return this.#ca.file;
+  }
+
+  get caPem(): string {
+    return this.#ca.pem;
+  }
+
+  /** The relay gets its certificates elsewhere. */
+  trust(pem: string): void {
+    const file = join(this.folder, 'root.pem');
+    writeFileSync(file, pem);
+    this.#ca = { file, pem };
   }
 
   /** A relay that serves. */
@@ -163,13 +181,13 @@ export class DeviceFiles {
   }
 
   write(settings: DeviceSettings): void {
-    const { ca, address, port, vendorKey } = this.#vendor;
+    const { ca, zone, address, port, vendorKey } = this.#vendor;
     const lines = Object.entries(settings.workspaces).map(
       ([name, target]) => `  - { name: ${name}, target: "${target}" }`,
     );
     writeFileSync(
       this.configFile,
-      `relay:\n  url: "${settings.url ?? `wss://tunnel.${ZONE}:${port}/`}"\n` +
+      `relay:\n  url: "${settings.url ?? `wss://tunnel.${zone}:${port}/`}"\n` +
         `  vendorKey: "${settings.vendorKey ?? vendorKey.text}"\n` +
         `  ca: "${ca}"\n  address: "${settings.address ?? address}"\n` +
         `key: "${settings.key ?? this.keyFile}"\nops: { host: 127.0.0.1, port: 0 }\n` +

@@ -34,6 +34,7 @@ export class ProgramProcess implements AsyncDisposable {
   readonly log: LogLine[] = [];
   readonly #child: ChildProcess;
   readonly #ready = Promise.withResolvers<ReadyMessage>();
+  readonly #said: Buffer[] = [];
   #listeners: ((line: LogLine) => void)[] = [];
 
   constructor(
@@ -52,6 +53,7 @@ export class ProgramProcess implements AsyncDisposable {
       if (isReady(message)) this.#ready.resolve(message);
     });
     if (this.#child.stderr !== null) {
+      this.#child.stderr.on('data', (part: Buffer) => this.#said.push(part));
       createInterface({ input: this.#child.stderr }).on('line', (text) => this.#heard(text));
     }
     this.ended = once(this.#child, 'close').then(([code, signal]) => code ?? signal);
@@ -63,6 +65,11 @@ export class ProgramProcess implements AsyncDisposable {
 
   get pid(): number {
     return this.#child.pid ?? 0;
+  }
+
+  /** What it has written, byte for byte. */
+  get text(): string {
+    return Buffer.concat(this.#said).toString();
   }
 
   get running(): boolean {

@@ -30,7 +30,7 @@ export class SmallDisk {
   }
 
   /** The first program, once it runs. */
-  belongsTo({ pid }: ProgramProcess): void {
+  belongsTo({ pid }: Pick<ProgramProcess, 'pid'>): void {
     this.#pid = pid;
   }
 

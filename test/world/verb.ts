@@ -1,14 +1,11 @@
-// A verb of the command line (`waygate device claim ...`) as a process of its own, and what it says.
+// A verb of the command line (`waygate device claim ...`) and what it says: as a process of its own (Verb),
+// when it is watched, signalled or killed, or when the process itself is what is tested; or in one that
+// runs many (runVerb).
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';
 import { type ProgramOptions, within } from './program-process.ts';
-
-export interface VerbOutcome {
-  readonly code: number | string;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+import { VerbHost, type VerbOutcome } from './verb-host.ts';
 
 /** Node starts within a second; a loaded machine may take many. */
 const ENDS_WITHIN_MS = 30_000;
@@ -91,9 +88,12 @@ export class Verb implements AsyncDisposable {
   }
 }
 
-/** Runs a verb to its end. */
-export async function runVerb(...words: readonly string[]): Promise<VerbOutcome> {
-  return new Verb(words).outcome();
+let host: VerbHost | undefined;
+
+/** Runs a verb to its end, after those that this test file has asked for before. */
+export function runVerb(...words: readonly string[]): Promise<VerbOutcome> {
+  if (host?.running !== true) host = new VerbHost();
+  return within(host.run(words), ENDS_WITHIN_MS, `the end of waygate ${words.join(' ')}`);
 }
 
 /** What a verb prints as JSON; fails with what it says when it fails. */

@@ -1,13 +1,18 @@
 // A device and its workspaces come and go while visitors come. Every visitor gets an answer soon: from
 // the workspace, or a page that says what is wrong.
 import { setTimeout as pause } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Installation, ZONE } from '../../world/installation.ts';
 import { type Outcome, SteadyVisitors, tally } from '../../world/steady-visitors.ts';
 import { ask, untilStatus } from '../../world/visits.ts';
 import { startWorkspace } from '../../world/workspaces.ts';
 
-const QUIET = 'accessLog: false\n';
+let vendor: Installation;
+beforeAll(async () => {
+  vendor = await Installation.make({ more: 'accessLog: false\n' });
+  await vendor.relay();
+}, 60_000);
+afterAll(() => vendor[Symbol.asyncDispose]());
 
 function slowestMs(outcomes: readonly Outcome[]): number {
   return Math.max(...outcomes.map(({ tookMs }) => tookMs));
@@ -19,9 +24,7 @@ describe.concurrent('a device under load', { timeout: 60_000 }, () => {
       if (request.url === '/slow') setTimeout(() => response.end('slow'), 1_000);
       else response.end('quick');
     });
-    await using vendor = await Installation.make({ more: QUIET });
     const files = await vendor.device('alice', { code: workspace.target });
-    await vendor.relay();
     const url = `https://code.alice.${ZONE}:${vendor.port}/`;
     let device = await files.start();
     await untilStatus(vendor, url, 200, 10_000);
@@ -51,10 +54,8 @@ describe.concurrent('a device under load', { timeout: 60_000 }, () => {
     await using workspace = await startWorkspace((request, response) => {
       if (request.url === '/') response.end('quick');
     });
-    await using vendor = await Installation.make({ more: QUIET });
-    const files = await vendor.device('alice', { code: workspace.target });
-    await vendor.relay();
-    const url = `https://code.alice.${ZONE}:${vendor.port}/`;
+    const files = await vendor.device('bob', { code: workspace.target });
+    const url = `https://code.bob.${ZONE}:${vendor.port}/`;
     const device = await files.start();
     await untilStatus(vendor, url, 200, 10_000);
     const fresh = new SteadyVisitors(vendor, url, { visitors: 4 });
@@ -78,10 +79,8 @@ describe.concurrent('a device under load', { timeout: 60_000 }, () => {
   it('publishes what device.yaml says after a restart, and no more', async () => {
     await using workspace = await startWorkspace('one');
     await using other = await startWorkspace('two');
-    await using vendor = await Installation.make();
-    const files = await vendor.device('alice', { one: workspace.target });
-    await vendor.relay();
-    const at = (name: string) => `https://${name}.alice.${ZONE}:${vendor.port}/`;
+    const files = await vendor.device('carol', { one: workspace.target });
+    const at = (name: string) => `https://${name}.carol.${ZONE}:${vendor.port}/`;
     const device = await files.start();
     await untilStatus(vendor, at('one'), 200, 10_000);
     const missing = await ask(vendor, at('two'));
@@ -99,10 +98,8 @@ describe.concurrent('a device under load', { timeout: 60_000 }, () => {
 
   it('F-15 says at once that a workspace is down, and serves it as soon as it is up', async () => {
     const workspace = await startWorkspace('here');
-    await using vendor = await Installation.make();
-    const files = await vendor.device('alice', { code: workspace.target });
-    await vendor.relay();
-    const url = `https://code.alice.${ZONE}:${vendor.port}/`;
+    const files = await vendor.device('dave', { code: workspace.target });
+    const url = `https://code.dave.${ZONE}:${vendor.port}/`;
     const device = await files.start();
     await untilStatus(vendor, url, 200, 10_000);
     await workspace.stop();

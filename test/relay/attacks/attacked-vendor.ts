@@ -1,17 +1,13 @@
-// A vendor under attack: relay and device as processes of their own (`waygate try`), a recording
-// workspace behind them, and what can be seen of the processes from outside.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { within } from '../../world/program-process.ts';
-import { type Ready, readyLine, startTrial, type Trial } from '../../world/trial.ts';
+// A vendor under attack: relay and device as processes of their own, a recording workspace behind them,
+// and what can be seen of the processes from outside.
+import { readdirSync, readFileSync } from 'node:fs';
+import { Installation } from '../../world/installation.ts';
+import { type ProgramProcess, within } from '../../world/program-process.ts';
 import { CORPUS_HOSTNAME } from '../entrance/smuggling-case.ts';
 import { RecordingWorkspace } from './recording-workspace.ts';
 
 export type ProgramName = 'relay' | 'device';
 
-/** Four processes of Node, started while other suites run. */
-const START_WITHIN_MS = 60_000;
 const FIGURES_WITHIN_MS = 15_000;
 
 export class AttackedVendor implements AsyncDisposable {
@@ -20,46 +16,48 @@ export class AttackedVendor implements AsyncDisposable {
   readonly port: number;
   readonly ca: string;
   readonly workspace: RecordingWorkspace;
-  readonly #folder: string;
-  readonly #trial: Trial;
-  readonly #ready: Ready;
+  readonly #installation: Installation;
+  readonly #programs: Readonly<Record<ProgramName, ProgramProcess>>;
+  readonly #ops: Readonly<Record<ProgramName, string>>;
 
-  private constructor(
-    folder: string,
-    started: { readonly trial: Trial; readonly ready: Ready },
-    workspace: RecordingWorkspace,
-  ) {
-    this.#folder = folder;
-    this.#trial = started.trial;
-    this.#ready = started.ready;
-    this.workspace = workspace;
-    this.port = started.ready.relay.port;
-    this.ca = readFileSync(started.ready.ca, 'utf8');
+  private constructor(parts: {
+    readonly installation: Installation;
+    readonly programs: Readonly<Record<ProgramName, ProgramProcess>>;
+    readonly ops: Readonly<Record<ProgramName, string>>;
+    readonly workspace: RecordingWorkspace;
+  }) {
+    this.#installation = parts.installation;
+    this.#programs = parts.programs;
+    this.#ops = parts.ops;
+    this.workspace = parts.workspace;
+    this.port = parts.installation.port;
+    this.ca = parts.installation.caPem;
   }
 
-  /** `others`: more workspaces of the same device, NAME=URL. */
-  static async start(...others: readonly string[]): Promise<AttackedVendor> {
+  /** `others`: more workspaces of the same device, by name. */
+  static async start(others: Readonly<Record<string, string>> = {}): Promise<AttackedVendor> {
     const workspace = await RecordingWorkspace.open();
-    const folder = mkdtempSync(join(tmpdir(), 'waygate-attack-'));
-    const [name = ''] = CORPUS_HOSTNAME.split('.', 1);
-    const given = [`${name}=${workspace.url}`, ...others].flatMap((each) => ['--workspace', each]);
-    const trial = startTrial(folder, '--port', '0', '--json', ...given);
-    const ready = await within(readyLine(trial), START_WITHIN_MS, 'a vendor that serves');
-    return new AttackedVendor(folder, { trial, ready }, workspace);
+    const [name = '', device = '', ...zone] = CORPUS_HOSTNAME.split('.');
+    const installation = await Installation.make({ zone: zone.join('.'), drainSeconds: 1 });
+    const files = await installation.device(device, { [name]: workspace.url, ...others });
+    const programs = { relay: await installation.relay(), device: await files.start() };
+    const [relay, home] = [await programs.relay.ready(), await programs.device.ready()];
+    const ops = { relay: relay.ops.url, device: home.ops.url };
+    return new AttackedVendor({ installation, programs, ops, workspace });
   }
 
   get caFile(): string {
-    return this.#ready.ca;
+    return this.#installation.ca;
   }
 
   pid(program: ProgramName): number {
-    return this.#ready[program].pid;
+    return this.#programs[program].pid;
   }
 
   /** One figure of those exposed, with its labels; NaN when there is none. */
   async figure(program: ProgramName, name: string): Promise<number> {
     const answer = await within(
-      fetch(this.#ready[program].metrics),
+      fetch(`${this.#ops[program]}/metrics`),
       FIGURES_WITHIN_MS,
       `figures of the ${program}`,
     );
@@ -75,7 +73,7 @@ export class AttackedVendor implements AsyncDisposable {
 
   /** The log so far. */
   log(program: ProgramName): string {
-    return readFileSync(join(this.#folder, `${program}.log`), 'utf8');
+    return this.#programs[program].text;
   }
 
   /** Time on a processor of all threads that still run; exact to microseconds. */
@@ -100,13 +98,15 @@ export class AttackedVendor implements AsyncDisposable {
       this.figure('device', 'process_start_time_seconds'),
     ];
     const starts = await Promise.all(figures);
-    return starts.every((each) => each > 0) && this.#trial.child.exitCode === null;
+    return starts.every((each) => each > 0) && Object.values(this.#programs).every(isRunning);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#trial.child.kill('SIGTERM');
-    await this.#trial.ended;
+    await this.#installation[Symbol.asyncDispose]();
     await this.workspace[Symbol.asyncDispose]();
-    rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+function isRunning({ running }: ProgramProcess): boolean {
+  return running;
 }

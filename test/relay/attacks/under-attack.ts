@@ -4,11 +4,11 @@ import { AttackedVendor } from './attacked-vendor.ts';
 
 const START_WITHIN_MS = 90_000;
 
-/** The vendor is there once the tests run. `others`: more workspaces of its device, NAME=URL. */
-export function underAttack(...others: readonly string[]): () => AttackedVendor {
+/** The vendor is there once the tests run. */
+export function underAttack(): () => AttackedVendor {
   let vendor: AttackedVendor | undefined;
   beforeAll(async () => {
-    vendor = await AttackedVendor.start(...others);
+    vendor = await AttackedVendor.start();
   }, START_WITHIN_MS);
   afterAll(async () => {
     await vendor?.[Symbol.asyncDispose]();
