@@ -67,13 +67,17 @@ export async function smallAnswers(
   };
 }
 
-/** New connections with full TLS handshakes, one request on each. */
+/** What a new connection is for: a full handshake and a request, or a handshake alone. */
+export type Purpose = 'visit' | 'full' | 'resumed';
+
+/** New connections, all alike. */
 export async function handshakes(
   processes: Processes,
   port: number,
-  plan: { connections: number; seconds: number },
+  plan: { connections: number; seconds: number; purpose: Purpose },
 ): Promise<{ connections: number; perSecond: number }> {
   const args = [String(port), HOSTS.bench, String(plan.seconds), String(plan.connections)];
+  args.push(plan.purpose);
   const visitor = processes.start('handshakes', 'test/bench/handshakes.ts', args);
   const told = await message(visitor, (value) => 'connections' in value);
   const connections = Number(told['connections']);

@@ -14,6 +14,7 @@ import { makeCertificate, startOrigin } from './nginx.ts';
 import { cpuUs, listening, memoryKib, message, Processes } from './processes.ts';
 import { comparison, processes as processTable, type Result, type Sample } from './report.ts';
 import { type Bench, missing, type Running, SYSTEMS, type System, YARDSTICK } from './systems.ts';
+import { TLS, type TlsPlan, tlsHandshakes } from './tls-handshakes.ts';
 
 const CONNECTIONS = 32;
 /** Fewer, because our own visitor for them costs more than what it visits. */
@@ -24,24 +25,27 @@ interface Plan {
   readonly seconds: number;
   readonly transferBytes: number;
   readonly tunnels: number;
+  readonly tls: TlsPlan;
   readonly dns: DnsPlan;
   readonly names: number;
 }
 
 const FULL: Plan = {
   ...{ rounds: 3, seconds: 4, transferBytes: 2 ** 30, tunnels: 5_000 },
+  tls: { rounds: 8, seconds: 3, warmUpConnections: 3_000 },
   dns: { names: 100_000, rounds: 3, seconds: 5 },
   names: 1_000_000,
 };
 /** Shows that everything works; its figures are noise. */
 const QUICK: Plan = {
   ...{ rounds: 1, seconds: 1, transferBytes: 2 ** 26, tunnels: 200 },
+  tls: { rounds: 1, seconds: 1, warmUpConnections: 100 },
   dns: { names: 1_000, rounds: 1, seconds: 1 },
   names: 10_000,
 };
 
 /** Parts of the report that are no comparison with nginx. */
-const PARTS = [IDLE, DNS, NAMES];
+const PARTS = [TLS, IDLE, DNS, NAMES];
 
 const USAGE = `npm run bench -- [--quick] [--only ${[...SYSTEMS.map(({ id }) => id), ...PARTS].join(',')}]
   --quick   one short round, to see that it works
@@ -69,7 +73,8 @@ async function main(): Promise<void> {
   }
   const needs = [
     'setpriv',
-    ...(comparesSystems(chosen) ? ['nginx', 'wrk', 'curl', 'openssl'] : []),
+    ...(comparesSystems(chosen) ? ['wrk', 'curl'] : []),
+    ...(comparesSystems(chosen) || chosen?.includes(TLS) ? ['nginx', 'openssl'] : []),
   ];
   const lacking = needs.filter((each) => findProgram(each) === undefined);
   if (lacking.length > 0) {
@@ -106,6 +111,10 @@ async function bench(plan: Plan, chosen: readonly string[] | undefined): Promise
     if (compares) {
       const results = await compare(plan, able, { processes, folder });
       parts.push(comparison(results), NOTES, processTable(results));
+    }
+    if (wanted(TLS)) {
+      say('TLS handshakes');
+      parts.push(await tlsHandshakes(processes, folder, plan.tls));
     }
     if (wanted(IDLE)) {
       say(`${plan.tunnels} idle tunnels`);
@@ -237,7 +246,7 @@ async function fullHandshakes(
     return { handshakesPerSecond: Number.NaN, handshakeCpuUs: Number.NaN };
   const total = () => Object.values(byProcess(running, cpuUs)).reduce((sum, each) => sum + each, 0);
   const before = total();
-  const plan = { connections: HANDSHAKES_AT_ONCE, seconds };
+  const plan = { connections: HANDSHAKES_AT_ONCE, seconds, purpose: 'visit' } as const;
   const { connections, perSecond } = await handshakes(processes, target.port, plan);
   return { handshakesPerSecond: perSecond, handshakeCpuUs: (total() - before) / connections };
 }
