@@ -61,17 +61,21 @@ export async function renewCertificate(
 
 /** A relay that runs follows by itself. Broken off, it is run again and does what is left. */
 export async function rotateEnvelopeKey(configFile: string, json: boolean): Promise<void> {
-  const { resealed, lost } = await withRegistry(configFile, async ({ registry, config }) => {
+  const { file, resealed, lost } = await withRegistry(configFile, async ({ registry, config }) => {
     const { authorities, envelopeKeyFile } = config.certificates;
     if (authorities.length === 0)
       throw new UsageError(`There are no keys to seal. ${LOCAL.trim()}`);
     const file = envelopeKeyFile ?? relayFiles(config).envelopeKey;
     const envelope = await Envelope.addKey(file);
-    return resealAll((work) => registry.write(work), envelope);
+    return { file, ...(await resealAll((work) => registry.write(work), envelope)) };
   });
   for (const about of lost) process.stderr.write(`${about}: cannot be opened by any key\n`);
   if (json) await printJson({ resealed, lost });
   else await print(`${resealed} keys are sealed under the new one`);
+  process.stderr.write(
+    `Copy ${file} to the other relays of this registry now: they serve what they have, and open nothing ` +
+      'new without it. Back it up; older lines are needed as long as there are backups.\n',
+  );
   if (lost.length === 0) return;
   process.stderr.write('Those certificates are ordered anew by: waygate relay renew-cert NAME\n');
   process.exitCode = 1;

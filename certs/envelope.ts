@@ -9,7 +9,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { openStore, type Store } from './store.ts';
 
-export const ENVELOPE_LIMITS = {
+const ENVELOPE_LIMITS = {
   /** Of the file: one key a week for years. */
   keysMax: 500,
   /** Of a sealed text: a key has some 300 bytes, a chain some thousand. */

@@ -83,6 +83,7 @@ export async function startRelay(config: RelayConfig, context: ProgramContext): 
   exposeJournal(journal, context.metrics);
   exposeTunnels({ tunnels, admission, registry, registers: [context.metrics] });
   certificates.expose([context.metrics]);
+  doors.expose([context.metrics]);
   const seen = setInterval(() => markSeen(tunnels, registry), MAIN_LIMITS.seenEveryMs);
   const presence = new RelayPresence(presenceOf(config), registry, log);
   await presence.start(context.metrics);

@@ -2,6 +2,7 @@
 // certificate authorities and for visitors who have not heard of HTTPS.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import type { Registry as MetricsRegistry } from 'prom-client';
 import type { Hostname } from '../dns/name.ts';
 import type { Admission } from './admission.ts';
 import type { Certificates } from './certificates/certificates.ts';
@@ -10,6 +11,7 @@ import type { RelayConfig } from './config.ts';
 import { Entrance } from './entrance/entrance.ts';
 import type { Journal } from './entrance/journal.ts';
 import type { Reach } from './entrance/reach.ts';
+import { exposePlainHttp } from './metrics.ts';
 import { listenPlainHttp, type PlainHttp } from './plain-http.ts';
 import type { Portal } from './portal/portal.ts';
 import type { Registry } from './registry/registry.ts';
@@ -54,6 +56,11 @@ export class PublicDoors {
       entrance.close();
       throw error;
     }
+  }
+
+  /** Makes the figures of plain HTTP part of these registries; the journal has those of HTTPS. */
+  expose(registers: MetricsRegistry[]): void {
+    if (this.plainHttp !== undefined) exposePlainHttp(this.plainHttp, registers);
   }
 
   /** Takes nobody new; visits go on. */

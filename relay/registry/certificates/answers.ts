@@ -2,7 +2,7 @@
 import type { RegistryWork } from '../database.ts';
 import type { RegistryTables } from '../schema.ts';
 
-export const CHALLENGE_ANSWER_LIMITS = {
+const CHALLENGE_ANSWER_LIMITS = {
   /** Rows that one sweep takes away, so that it stays short. */
   sweepMax: 1_000,
 } as const;

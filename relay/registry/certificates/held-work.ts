@@ -6,7 +6,7 @@ import type { RegistryTables } from '../schema.ts';
 import type { Job, JobOrder } from './job.ts';
 import { NO_LEASE, NO_ORDER } from './work.ts';
 
-export const HELD_WORK_LIMITS = {
+const HELD_WORK_LIMITS = {
   /** Of what went wrong, as people read it. */
   errorCharsMax: 1_000,
 } as const;

@@ -10,7 +10,7 @@ import { parseNames, parseSubject } from './certificate-names.ts';
 import { takeTurn } from './turn.ts';
 import { URGENCY, type WorkKey } from './work.ts';
 
-export const JOB_LIMITS = {
+const JOB_LIMITS = {
   /** Taken in one go: each is an order that is under way at the same time. */
   takenMax: 100,
   /** Of renewals that are due, so many that wait longest are sorted by when they end. */

@@ -10,7 +10,7 @@ import { formatNames } from './certificate-names.ts';
 import { wipe } from './wipe.ts';
 import { URGENCY } from './work.ts';
 
-export const RECONCILE_LIMITS = {
+const RECONCILE_LIMITS = {
   /** Rows of a part: some hundredths of a second, in which SQLite has this process stand still. */
   part: 2_000,
 } as const;
