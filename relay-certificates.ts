@@ -1,8 +1,10 @@
 // What the vendor asks of the certificates that authorities sign for him: which there are, when the next
 // ones come and what went wrong; a new one now; another key for the envelope that seals private keys.
+import { chown, stat } from 'node:fs/promises';
 import { Envelope } from './certs/envelope.ts';
 import { print, printJson, printJsonList } from './printing.ts';
 import { mapped, pages, time } from './registry-pages.ts';
+import { WITH_DEVICE_MS } from './relay/certificates/device-work.ts';
 import { relayFiles } from './relay/config.ts';
 import {
   type ListedCertificate,
@@ -66,7 +68,10 @@ export async function rotateEnvelopeKey(configFile: string, json: boolean): Prom
     if (authorities.length === 0)
       throw new UsageError(`There are no keys to seal. ${LOCAL.trim()}`);
     const file = envelopeKeyFile ?? relayFiles(config).envelopeKey;
+    const { uid, gid } = await stat(file).catch(() => NOBODY);
     const envelope = await Envelope.addKey(file);
+    // Root may have run this for a relay that is somebody else.
+    if (process.getuid?.() === 0) await chown(file, uid, gid);
     return { file, ...(await resealAll((work) => registry.write(work), envelope)) };
   });
   for (const about of lost) process.stderr.write(`${about}: cannot be opened by any key\n`);
@@ -81,6 +86,8 @@ export async function rotateEnvelopeKey(configFile: string, json: boolean): Prom
   process.exitCode = 1;
 }
 
+/** Of a file that is not there, which is told of in a moment. */
+const NOBODY = { uid: 0, gid: 0 } as const;
 const LOCAL =
   'This relay has no certificate authority but its own, which signs when somebody asks. To have ' +
   'certificates that browsers know, name one in relay.yaml: certificates: { authorities: [...] }\n';
@@ -91,15 +98,20 @@ function certificateJson(row: ListedCertificate) {
     ...{ subject: row.subject, purpose: row.purpose, names: row.names, state: row.state },
     device: row.thumbprint === '' ? null : row.thumbprint,
     ...{ ca: row.ca ?? null, serial: row.serial ?? null },
-    ...{ notAfter: time(row.notAfterMs), next: time(row.dueAtMs), attempts: row.attempts },
+    ...{ notAfter: time(row.notAfterMs), next: nextOf(row), attempts: row.attempts },
     ...{ lastError: row.lastError ?? null, lastErrorAt: time(row.lastErrorAtMs) },
   };
 }
 
 function certificateLine(row: ListedCertificate): string {
-  const { subject, purpose, state, notAfterMs, dueAtMs, lastError } = row;
+  const { subject, purpose, state, notAfterMs, lastError } = row;
   const ends = notAfterMs === undefined ? 'not there yet' : `until ${time(notAfterMs)}`;
   const words = [subject.padEnd(40), purpose.padEnd(6), state.padEnd(7), ends.padEnd(30)];
   const error = lastError === undefined || state === 'issued' ? '' : `\n    ${lastError}`;
-  return `${words.join('  ')}  next ${time(dueAtMs)}${error}`;
+  return `${words.join('  ')}  next ${nextOf(row) ?? 'when its device asks'}${error}`;
+}
+
+/** Null: not before its device comes with a new key. */
+function nextOf({ dueAtMs }: ListedCertificate): string | null {
+  return dueAtMs === WITH_DEVICE_MS ? null : time(dueAtMs);
 }

@@ -155,8 +155,6 @@ export class DeviceCertificates implements CertificateSource {
 
   /** The disk, or the question which names there are: what does not concern one certificate alone. */
   #failed(error: unknown): void {
-    this.#failures += 1;
-    this.#notSoonerMs = this.#clock.monotonicMs() + retryDelayMs(this.#failures, this.#random());
     const { log } = this.#options;
     // Which names have ended is asked again by its own time; nothing else waits for it.
     if (error instanceof ApiError) return log.debug(`own certificates: ${error.message}`);

@@ -10,8 +10,9 @@ import type { Store } from '../../certs/store.ts';
 import type { Hostname } from '../../dns/name.ts';
 import { ChallengePublication } from '../challenge-publication.ts';
 import type { RelayConfig } from '../config.ts';
+import { formatNames } from '../registry/certificates/certificate-names.ts';
 import { certificateFor } from '../registry/certificates/present.ts';
-import { want } from '../registry/certificates/work.ts';
+import { wantForDomain } from '../registry/deeds/wanted-certificate.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { AttemptParts } from './attempt.ts';
 import { authorityDirectory } from './authority-directories.ts';
@@ -122,12 +123,18 @@ export class AcmeCertificates {
     await this.source.stop();
   }
 
-  /** A certificate of an own domain is wanted; the same again changes nothing. */
+  /**
+   * A certificate of an own domain is wanted, as long as that is proven; the same again changes nothing.
+   * Whoever has looked at its DNS took seconds for it, in which the domain may have gone elsewhere.
+   */
   async want({ domain, wildcard }: { domain: Hostname; wildcard: boolean }): Promise<void> {
     const names: CertificateName[] = wildcard ? [domain, `*.${domain}`] : [domain];
     const { registry, now } = this.#parts;
-    const wanted = { purpose: 'domain', subject: domain, names, nowMs: now() } as const;
-    if (await registry.write(want(wanted))) this.issuance.wake();
+    const work = { purpose: 'domain', subject: domain, thumbprint: '' } as const;
+    const before = await registry.read(certificateFor(work));
+    if (before !== undefined && formatNames(before.names) === formatNames(names)) return;
+    const wanted = { domain, wildcard, names, nowMs: now() };
+    if (await registry.perform(wantForDomain(wanted))) this.issuance.wake();
   }
 
   async #zoneServed(
@@ -162,6 +169,8 @@ export class AcmeCertificates {
     const { registry, config } = this.#parts;
     const work = { purpose: 'relay', subject: config.zone, thumbprint: '' } as const;
     try {
+      // One that is there and does not open is not ordered again by itself.
+      await this.source.load(config.zone);
       const wanted = await registry.read(certificateFor(work));
       return wanted?.lastError ?? 'Its order is under way.';
     } catch (error) {

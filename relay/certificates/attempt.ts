@@ -24,7 +24,7 @@ import type { MakeProver } from './provers.ts';
 
 export interface AttemptParts {
   readonly registry: Pick<Registry, 'read' | 'write'>;
-  readonly envelope: Pick<Envelope, 'seal' | 'open'>;
+  readonly envelope: Pick<Envelope, 'seal' | 'open' | 'isCurrent' | 'reseal'>;
   /** In the order in which they are tried. */
   readonly authorities: readonly CertificateAuthority[];
   readonly makeProver: MakeProver;
@@ -49,7 +49,6 @@ interface Request {
   readonly key: string | undefined;
   readonly replaces?: string | undefined;
   readonly url?: string | undefined;
-  readonly exempt: boolean;
 }
 
 /** Never rejects. The signal ends it early: the lease is lost, or the relay stops. */
@@ -100,7 +99,7 @@ async function tryEach(
       if (refusal === undefined) return undefined;
       if (later === undefined || refusal.waitUntilMs < later.waitUntilMs) later = refusal;
     } catch (error) {
-      await settleFailure({ job, authority, parts, signal, begun: trial.begun }, error);
+      await settleFailure({ job, authority, parts, signal, ...trial.state }, error);
       return undefined;
     } finally {
       authority.rest.end();
@@ -115,8 +114,10 @@ class Trial {
   readonly #authority: CertificateAuthority;
   readonly #parts: AttemptParts;
   readonly #signal: AbortSignal;
-  /** `spent`: the budget is, and the authority has no order yet. */
-  begun: 'no' | 'spent' | 'begun' = 'no';
+  /** `spent`: the budget is, and the authority has no order yet; exempt: no budget counts it. */
+  readonly state: { begun: 'no' | 'spent' | 'begun'; exempt: boolean } = {
+    ...{ begun: 'no', exempt: false },
+  };
 
   constructor(job: Job, authority: CertificateAuthority, { parts, signal }: Surroundings) {
     this.#job = job;
@@ -127,7 +128,7 @@ class Trial {
 
   async run(): Promise<Later | undefined> {
     const acme = await this.#authority.open();
-    const request = (await this.#takenUp()) ?? (await this.#new(acme));
+    const request = (await this.#takenUp(acme)) ?? (await this.#new(acme));
     if ('waitUntilMs' in request) return request;
     const { csr, url, replaces } = request;
     const { names } = this.#job;
@@ -141,14 +142,15 @@ class Trial {
   }
 
   /** The order that is under way here, if what was kept of it is whole. */
-  async #takenUp(): Promise<Request | undefined> {
+  async #takenUp(acme: AcmeAuthority): Promise<Request | undefined> {
     const { order, names, csr: deviceCsr, subject, purpose } = this.#job;
     if (order === undefined) return undefined;
     const csr = Buffer.from(order.csr ?? deviceCsr ?? '', 'base64');
     const here = order.ca === this.#authority.name && judgeCsr(csr, names).ok;
     if (here && (purpose === 'device' || this.#opens(order.key, subject))) {
-      this.begun = 'begun';
-      return { csr, key: order.key, url: order.url, exempt: false };
+      this.state.begun = 'begun';
+      this.state.exempt = this.#replacing(acme).exempt;
+      return { csr, key: order.key, url: order.url };
     }
     await this.#held(forgetOrder(this.#job));
     return undefined;
@@ -168,23 +170,28 @@ class Trial {
     const { registry, envelope, zone, now } = this.#parts;
     const { purpose, subject, names, csr: deviceCsr } = this.#job;
     await this.#consented();
-    const { replaces, inWindow } = replacing(this.#job, this.#authority.name, now());
-    const exempt = replaces !== undefined && inWindow && acme.features.renewalInfo;
+    const { replaces, exempt } = this.#replacing(acme);
     const cost = spending(this.#job, this.#authority, { zone, exempt, nowMs: now() });
     const spent = await registry.write(spendOrder(cost));
     if (!spent.ok) {
       const why = `The budget of ${this.#authority.name} is spent (${spent.which}).`;
       return { waitUntilMs: spent.untilMs, why };
     }
-    this.begun = 'spent';
-    const told = replaces === undefined || !acme.features.renewalInfo ? {} : { replaces };
+    Object.assign(this.state, { begun: 'spent', exempt });
     if (purpose === 'device') {
-      return { csr: Buffer.from(deviceCsr ?? '', 'base64'), key: undefined, exempt, ...told };
+      return { csr: Buffer.from(deviceCsr ?? '', 'base64'), key: undefined, replaces };
     }
     const { keyPem, csr } = await makeCsr(names);
     const judged = judgeCsr(csr, names);
     if (judged.ok) await registry.write(keepOwnKey(judged.keyId, now()));
-    return { csr, key: envelope.seal(keyPem, aboutCertificate(subject)), exempt, ...told };
+    return { csr, key: envelope.seal(keyPem, aboutCertificate(subject)), replaces };
+  }
+
+  /** What is told to be replaced, where that can be told; in its window it is in no budget. */
+  #replacing({ features }: AcmeAuthority): { replaces?: string | undefined; exempt: boolean } {
+    if (!features.renewalInfo) return { exempt: false };
+    const { replaces, inWindow } = replacing(this.#job, this.#authority.name, this.#parts.now());
+    return { replaces, exempt: replaces !== undefined && inWindow };
   }
 
   async #consented(): Promise<void> {
@@ -195,9 +202,9 @@ class Trial {
   }
 
   async #keep({ csr, key }: Request, url: string): Promise<void> {
-    this.begun = 'begun';
-    const ca = this.#authority.name;
-    await this.#held(keepOrder(this.#job, { ca, url, key, csr: csr.toString('base64') }));
+    this.state.begun = 'begun';
+    const order = { ca: this.#authority.name, url, key: this.#current(key) };
+    await this.#held(keepOrder(this.#job, { ...order, csr: csr.toString('base64') }));
   }
 
   async #finish(
@@ -209,9 +216,10 @@ class Trial {
     const { serial, notBeforeMs, notAfterMs } = readChain(chain);
     const renewMs = renewAtMs({ notBeforeMs, notAfterMs }, undefined, seedOf(serial));
     const { names, subject, purpose } = this.#job;
+    const sealed = this.#current(key) ?? null;
     await this.#held(
       finishWork(this.#job, {
-        ...{ ca, orderUrl, serial, chain, key: key ?? null, notBeforeMs, notAfterMs },
+        ...{ ca, orderUrl, serial, chain, key: sealed, notBeforeMs, notAfterMs },
         ...{ names, renewAtMs: renewMs, nowMs: now() },
       }),
     );
@@ -219,6 +227,13 @@ class Trial {
     ended(ca, 'issued');
     const notAfter = new Date(notAfterMs).toISOString();
     log.info({ subject, purpose, ca, serial, notAfter }, 'a certificate was issued');
+  }
+
+  /** Under the key that seals now: it may be another one than when the order was begun. */
+  #current(key: string | undefined): string | undefined {
+    const { envelope } = this.#parts;
+    if (key === undefined || envelope.isCurrent(key)) return key;
+    return envelope.reseal(key, aboutCertificate(this.#job.subject));
   }
 
   /** What only the holder of the job may write. */

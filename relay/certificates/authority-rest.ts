@@ -13,6 +13,8 @@ export const REST_LIMITS = {
   limitedMs: 3_600_000,
   /** What it says is believed, up to the longest window of any limit in use. */
   limitedMaxMs: 7 * 86_400_000,
+  /** But of one name, which may have met a limit of its own, the others do not believe it for longer. */
+  limitedAllMaxMs: 3 * 3_600_000,
 } as const;
 
 export class AuthorityRest {
@@ -22,8 +24,6 @@ export class AuthorityRest {
   #failures = 0;
   #rests = 0;
   #underWay = 0;
-  /** Own domains that met a limit, and when. */
-  readonly #limited = new Map<string, number>();
 
   constructor(now: () => number) {
     this.#now = now;
@@ -76,24 +76,15 @@ export class AuthorityRest {
   }
 
   /**
-   * Too much was asked. A limit that one own domain meets may be of that domain alone, and whoever has
-   * the domain must not stop all others with it: only a second one counts for all. Returns how long the
-   * name that met it waits.
+   * Too much was asked. A limit that an own domain meets may be of that domain alone, and its owner can
+   * bring that about at will, for as many domains as he has: it never stops the others, and one that is
+   * of the account is met by the next name of the zone. Returns how long the name that met it waits.
    */
-  limited(retryAfterMs: number | undefined, ownDomain: string | undefined): number {
-    const { limitedMs, limitedMaxMs } = REST_LIMITS;
+  limited(retryAfterMs: number | undefined, ofOwnDomain: boolean): number {
+    const { limitedMs, limitedMaxMs, limitedAllMaxMs } = REST_LIMITS;
     const waitMs = Math.min(limitedMaxMs, retryAfterMs ?? limitedMs);
-    if (ownDomain === undefined || this.#othersMet(ownDomain)) this.#rest(waitMs, 'limited');
+    if (!ofOwnDomain) this.#rest(Math.min(waitMs, limitedAllMaxMs), 'limited');
     return waitMs;
-  }
-
-  #othersMet(domain: string): boolean {
-    const sinceMs = this.#now() - REST_LIMITS.limitedMs;
-    for (const [other, atMs] of this.#limited) {
-      if (atMs < sinceMs) this.#limited.delete(other);
-    }
-    this.#limited.set(domain, this.#now());
-    return this.#limited.size > 1;
   }
 
   #rest(ms: number, why: 'away' | 'limited'): void {

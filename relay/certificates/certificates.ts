@@ -17,7 +17,7 @@ import type {
   WantedDeviceCertificate,
 } from '../portal/device-certificates.ts';
 import { certificateFor, type WantedCertificate } from '../registry/certificates/present.ts';
-import { want } from '../registry/certificates/work.ts';
+import { wantForDevice } from '../registry/deeds/wanted-certificate.ts';
 import type { Registry } from '../registry/registry.ts';
 import { AcmeCertificates, lateRenewalMs } from './acme-certificates.ts';
 import { ChallengeAnswers } from './answers.ts';
@@ -162,9 +162,12 @@ async function openAcme(parts: Parameters<typeof AcmeCertificates.open>[0]): Pro
       if (subject === undefined) throw new Error(`The name ${name}.${config.zone} is too long.`);
       const work = { purpose: 'device', subject, thumbprint } as const;
       const text = csr.toString('base64');
+      const before = await registry.read(certificateFor(work));
+      // Devices ask again and again while they wait: only what is new is a deed.
+      if (before?.csr === text) return deviceState(before, now());
       const names = [subject, `*.${subject}`] as const;
-      const wanted = { ...work, names, csr: text, nowMs: now() };
-      if (await registry.write(want(wanted))) acme.issuance.wake();
+      const wanted = { name, subject, thumbprint, names, csr: text, nowMs: now() };
+      if (await registry.perform(wantForDevice(wanted))) acme.issuance.wake();
       return deviceState(await registry.read(certificateFor(work)), now());
     },
     domainCertificate: async (subject) =>
@@ -179,8 +182,12 @@ async function openAcme(parts: Parameters<typeof AcmeCertificates.open>[0]): Pro
   };
 }
 
-/** An order takes seconds; a device that asks sooner learns nothing. */
-const DEVICE_RETRY_MS = 5_000;
+const DEVICE_LIMITS = {
+  /** An order takes seconds; a device that asks sooner learns nothing. */
+  retryMsMin: 5_000,
+  /** One whose order has waited for long waits behind others. */
+  retryMsMax: 10 * 60_000,
+} as const;
 
 function deviceState(wanted: WantedCertificate | undefined, nowMs: number): DeviceCertificateState {
   if (wanted?.present !== undefined && isWithDevice({ ...wanted, purpose: 'device' })) {
@@ -188,8 +195,12 @@ function deviceState(wanted: WantedCertificate | undefined, nowMs: number): Devi
     const renewAtMs = dueAtMs === WITH_DEVICE_MS ? lateRenewalMs(present.chain) : dueAtMs;
     return { kind: 'issued', chain: present.chain, renewAtMs };
   }
-  const waitMs = Math.max(DEVICE_RETRY_MS, (wanted?.dueAtMs ?? 0) - nowMs);
-  return { kind: 'ordered', retryAfterMs: waitMs, problem: wanted?.lastError };
+  const { retryMsMin, retryMsMax } = DEVICE_LIMITS;
+  const untilDueMs = (wanted?.dueAtMs ?? nowMs) - nowMs;
+  // A hundred thousand that ask for their first ones together must not ask every few seconds for hours.
+  const queueMs = Math.min(retryMsMax, -untilDueMs / 2);
+  const retryAfterMs = Math.max(retryMsMin, untilDueMs, queueMs);
+  return { kind: 'ordered', retryAfterMs, problem: wanted?.lastError };
 }
 
 function domainState(wanted: WantedCertificate | undefined): DomainCertificate {

@@ -1,5 +1,6 @@
 // What follows from an attempt that failed: whose fault it was, what becomes of the order and of what was
 // spent for it, and when it is tried again. What people read of it has no secrets.
+import { EnvelopeError } from '../../certs/envelope.ts';
 import { OrderError } from '../../certs/order-error.ts';
 import { nextAuthority, retryDelayMs } from '../../certs/retry-ladder.ts';
 import { failWork, forgetOrder, keepLease } from '../registry/certificates/held-work.ts';
@@ -45,6 +46,8 @@ export interface FailedAttempt {
   readonly parts: AttemptParts;
   readonly signal: AbortSignal;
   readonly begun: 'no' | 'spent' | 'begun';
+  /** No budget counts the order. */
+  readonly exempt: boolean;
 }
 
 /** Rejects when the registry is away. */
@@ -100,15 +103,15 @@ function judge({ job, authority, parts, begun }: FailedAttempt, error: unknown):
   const { code, message, retryAfterMs = 0 } = error;
   const deadMs = Math.max(ladderMs, FAILURE_LIMITS.afterDeadOrderMs);
   const { rest } = authority;
-  const ownDomain = job.purpose === 'domain' ? job.subject : undefined;
+  const ofOwnDomain = job.purpose === 'domain';
   switch (code) {
     case 'ERR_ORDER_RATE_LIMITED': {
-      const waitMs = rest.limited(error.retryAfterMs, ownDomain);
+      const waitMs = rest.limited(error.retryAfterMs, ofOwnDomain);
       return { ...usual, ending: 'rate-limited', message, waitMs: elsewhere(waitMs), counts: 0 };
     }
     case 'ERR_ORDER_UNAVAILABLE': {
       // An own domain whose servers keep the authority waiting says nothing of the authority.
-      if (ownDomain === undefined || begun !== 'begun') rest.unavailable(retryAfterMs);
+      if (!ofOwnDomain || begun !== 'begun') rest.unavailable(retryAfterMs);
       const waitMs = Math.max(ladderMs, Math.min(retryAfterMs, FAILURE_LIMITS.retryAfterMaxMs));
       return { ...usual, ending: 'unavailable', message, waitMs };
     }
@@ -136,11 +139,12 @@ const SOON_MS = 1_000;
 
 /** Authorities count orders that were begun, and certificates; what is neither must not count. */
 async function giveBack(
-  { job, authority, parts, begun }: FailedAttempt,
+  { job, authority, parts, begun, exempt }: FailedAttempt,
   { order, used }: Verdict,
 ): Promise<void> {
-  const came = begun === 'spent' || (begun === 'begun' && order === 'dead' && !used);
-  if (!came) return;
+  const nothingCame = begun === 'spent' || (begun === 'begun' && order === 'dead' && !used);
+  // What was never counted would be taken off another certificate of these names.
+  if (!nothingCame || exempt) return;
   const { zone, now, registry } = parts;
   const { ca, subject, nameSet } = spending(job, authority, { zone, exempt: false, nowMs: now() });
   await registry.write(giveBackOrder({ ca, subject, nameSet, begun: begun === 'begun' }));
@@ -155,6 +159,8 @@ function placeOf(error: unknown): readonly string[] | undefined {
 
 /** A fault of ours. Parsers of keys may quote what they read, so no more is told than its kind. */
 function faultOf(error: unknown): string {
+  // Its messages have no keys, and say which file is not what it was.
+  if (error instanceof EnvelopeError) return error.message;
   const kind = error instanceof Error ? error.name : typeof error;
   const code = error instanceof Error && 'code' in error ? ` ${String(error.code)}` : '';
   return `A fault of the relay itself (${kind}${code}). It is tried again; see the log of the relay.`;

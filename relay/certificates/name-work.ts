@@ -1,5 +1,6 @@
 // Keeps what is wanted in step with the names that there are: at the start all of them, then each that a
-// deed has changed; an own domain that was removed is not wanted any more. What the registry could not note is tried again, and nothing is forgotten.
+// deed has changed; an own domain that was removed is not wanted any more. What the registry could not
+// note is tried again, and nothing is forgotten.
 import type { Logger } from 'pino';
 import type { Hostname } from '../../dns/name.ts';
 import {
@@ -83,20 +84,41 @@ export class NameWork {
   async #work(): Promise<void> {
     const { registry, zone, now, changed } = this.#options;
     while (!this.#stopped && (this.#all || this.#names.size + this.#domains.size > 0)) {
-      if (this.#all) {
-        await reconcileNames((work) => registry.write(work), zone, now());
-        this.#all = false;
-      }
-      for (const domain of this.#domains) {
-        await registry.write(reconcileDomain(zone, domain, now()));
-        this.#domains.delete(domain);
-      }
-      for (const name of this.#names) {
-        if (this.#stopped) return;
-        await registry.write(reconcileName(zone, name, now()));
-        this.#names.delete(name);
-      }
+      if (this.#all) await this.#goThroughAll();
+      await eachOf(this.#domains, (domain) => registry.write(reconcileDomain(zone, domain, now())));
+      await eachOf(this.#names, async (name) => {
+        // It stays for the next start, which goes through all.
+        if (!this.#stopped) await registry.write(reconcileName(zone, name, now()));
+      });
       changed();
+    }
+  }
+
+  /** What changes meanwhile may lie in a part that was gone through already: then all are once more. */
+  async #goThroughAll(): Promise<void> {
+    const { registry, zone, now } = this.#options;
+    this.#all = false;
+    try {
+      await reconcileNames((work) => registry.write(work), zone, now());
+    } catch (error) {
+      this.#all = true;
+      throw error;
+    }
+  }
+}
+
+/** Takes each out before its work, so that one which is put in again meanwhile has its turn again. */
+async function eachOf(
+  waiting: Set<string>,
+  work: (text: string) => Promise<unknown>,
+): Promise<void> {
+  for (const text of waiting) {
+    waiting.delete(text);
+    try {
+      await work(text);
+    } catch (error) {
+      waiting.add(text);
+      throw error;
     }
   }
 }

@@ -157,12 +157,14 @@ async function lookBelow(
   { dns, zone, relays, signal }: DomainWorld,
 ): Promise<Omit<Routing, 'ours'>[]> {
   const name = `${makeTargetLabel()}.${domain}`;
-  const owner = challengeOwner(domain);
+  const [owner, challenge] = [challengeOwner(domain), challengeOwner(target)];
   const [anything, challenges] = await Promise.all([
     lookAtRouting(dns, { name, target, zone, relays }, signal),
-    dns.chain(owner, signal),
+    // Nothing is at the target now, and a resolver that were asked would remember that: an authority
+    // that asks the same one would not see what is published there a moment later.
+    dns.chain(owner, signal, challenge),
   ]);
-  return [anything, judgeChallenges(owner, challengeOwner(target), challenges)];
+  return [anything, judgeChallenges(owner, challenge, challenges)];
 }
 
 function judgeChallenges(

@@ -15,6 +15,7 @@ import {
   type DomainHolder,
   domainHolder,
   listDomains,
+  recallDomains,
   relayAddresses,
   takeDueDomains,
 } from '../registry/own-domains.ts';
@@ -113,6 +114,11 @@ export class Domains {
 
   /** Begins the watch. */
   start(): void {
+    const { registry, now, log } = this.#options;
+    this.#round = registry.write(recallDomains(now())).then(
+      () => undefined,
+      (error: unknown) => log.warn({ err: error }, 'own domains could not be recalled'),
+    );
     this.#plan(0);
   }
 

@@ -71,8 +71,8 @@ export class PublicDns {
     return this.#ask((resolver) => resolver.resolve6(name), signal);
   }
 
-  /** Follows the aliases of a name to their end. */
-  async chain(name: string, signal: AbortSignal): Promise<CnameChain> {
+  /** Follows the aliases of a name to their end, or to `stopAt`, which itself is not asked for. */
+  async chain(name: string, signal: AbortSignal, stopAt?: string): Promise<CnameChain> {
     const names: string[] = [];
     const seen = new Set([name]);
     for (let at = name; names.length < LOOKUP_LIMITS.chainMax; ) {
@@ -82,6 +82,7 @@ export class PublicDns {
       if (next === undefined) return { names, end: 'end' };
       at = next.toLowerCase().replace(/\.$/, '');
       names.push(at);
+      if (at === stopAt) return { names, end: 'end' };
       if (seen.has(at)) return { names, end: 'loop' };
       seen.add(at);
     }

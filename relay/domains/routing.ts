@@ -93,10 +93,14 @@ function aliasFault({ name, zone }: RoutingQuestion, chain: CnameChain): Judgeme
 }
 
 function strangers(name: string, strange: readonly string[], ours: readonly string[]): Judgement {
-  const besides = ours.length > 0 ? ` besides ${wordsOf(ours)}, which is ours` : '';
+  const found = `${name} leads elsewhere, to ${wordsOf(strange)}`;
+  if (ours.length === 0) {
+    const next = 'Enter the CNAME, or the addresses, that are told here in the place of that.';
+    return { verdict: 'wrong', found: `${found}.`, next };
+  }
   return {
     verdict: 'wrong',
-    found: `${name} leads elsewhere, to ${wordsOf(strange)}${besides}.`,
+    found: `${found} besides ${wordsOf(ours)}, which is ours.`,
     next: `Remove ${wordsOf(strange)} there: visitors would get to either.`,
   };
 }

@@ -1,11 +1,12 @@
-// Whether a request is for `/.well-known/acme-challenge/` or below. A certificate authority that is
-// answered there gives a certificate for the name to whoever answers (RFC 8555, section 8.3), so no
-// such request may reach a workspace. Authorities ask by exactly these letters. Every other spelling
-// that a workspace's parser might take for them counts as well, so that nobody has to know which one
-// that is.
+// Whether a request is for `/.well-known/acme-challenge/`, `/.well-known/pki-validation/`, or below. A
+// certificate authority that is answered there gives a certificate for the name to whoever answers (RFC
+// 8555, section 8.3; Baseline Requirements of the CA/Browser Forum, section 3.2.2.4.18, by which some
+// authorities ask that have no ACME), so no such request may reach a workspace. Authorities ask by exactly
+// these letters. Every other spelling that a workspace's parser might take for them counts as well, so that
+// nobody has to know which one that is.
 
 const FOLDER = '.well-known';
-const NAME = 'acme-challenge';
+const NAMES: ReadonlySet<string | undefined> = new Set(['acme-challenge', 'pki-validation']);
 
 /**
  * `target` is in origin form. Read are: percent-encoded characters, encoded over again too, empty
@@ -27,10 +28,10 @@ function readsAsChallenge(target: string): boolean {
     .map((segment) => segment.split(';', 1)[0]);
   if (names.includes('..')) {
     const folder = names.indexOf(FOLDER);
-    return folder !== -1 && names.includes(NAME, folder);
+    return folder !== -1 && names.slice(folder).some((name) => NAMES.has(name));
   }
   const [first, second] = names.filter((name) => name !== '' && name !== '.');
-  return first === FOLDER && second === NAME;
+  return first === FOLDER && NAMES.has(second);
 }
 
 /** In lower case. `%252e` is `%2e` encoded over again, and so on; one pass reads them all. */

@@ -217,8 +217,8 @@ const TEXTS: Readonly<Record<Problem['kind'], Text>> = {
     status: 404,
     title: 'Not a place for workspaces',
     detail:
-      'What is below /.well-known/acme-challenge/ proves to certificate authorities who holds HOST, so ' +
-      'the relay answers here itself, and no workspace does.',
+      'What is below /.well-known/acme-challenge/ and /.well-known/pki-validation/ proves to certificate ' +
+      'authorities who holds HOST, so the relay answers here itself, and no workspace does.',
     next: 'The relay gets the certificates for its names. A program that asks for one has to stop it.',
   },
   'too-many-requests': {

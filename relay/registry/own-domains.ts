@@ -92,6 +92,19 @@ export function takeDueDomains({ nowMs, leaseMs, max }: DueDomains): RegistryWor
   };
 }
 
+/** Looks that a clock far ahead has put off, by which no other domain is looked at either, are due now. */
+export function recallDomains(nowMs: number): RegistryWork<unknown> {
+  return (db) =>
+    db
+      .updateTable('domains')
+      .set({ check_due_at: nowMs })
+      .where('check_due_at', '>', nowMs + FAR_MS)
+      .execute();
+}
+
+/** Every domain is looked at once a day. */
+const FAR_MS = 2 * 86_400_000;
+
 /** By its index, which begins with the state. */
 function due(db: Kysely<RegistryTables>, nowMs: number) {
   return db

@@ -14,6 +14,8 @@ export const BUDGET_LIMITS = {
   certificatesPeriodMs: 7 * 24 * HOUR_MS,
   /** Rows that one sweep takes away, so that it stays short. */
   sweepMax: 10_000,
+  /** Clocks of relays differ by seconds. What is later than this was noted by one that was wrong. */
+  clockAheadMs: HOUR_MS,
 } as const;
 
 export interface OrderBudget {
@@ -117,6 +119,8 @@ async function exhausted(
       .where(counted)
       .where(sql<SqlBool>`exempt = 0`)
       .where('at', '>', nowMs - periodMs)
+      // Once a clock was years ahead, no budget would have room for years.
+      .where('at', '<=', nowMs + BUDGET_LIMITS.clockAheadMs)
       .orderBy('at', 'desc')
       .offset(Math.max(0, budget[which] - 1))
       .limit(1)

@@ -1,6 +1,6 @@
 // Work that is taken, for a time. Each taking has a number of its own, greater than those before: whoever
 // did not come back in time finds the work with a greater one, and whatever he writes changes nothing.
-import type { Kysely, SelectQueryBuilder } from 'kysely';
+import type { Kysely, SelectQueryBuilder, SqlBool } from 'kysely';
 import { sql } from 'kysely';
 import type { CertificateName } from '../../../certs/certificate.ts';
 import type { Hostname } from '../../../dns/name.ts';
@@ -15,6 +15,13 @@ const JOB_LIMITS = {
   takenMax: 100,
   /** Of renewals that are due, so many that wait longest are sorted by when they end. */
   renewalsLook: 1_000,
+  /**
+   * What ends so soon goes before names without a certificate, which the zone's serves: a thousand new
+   * names that wait for a budget must not keep those that are served from being renewed at all.
+   */
+  endsSoonMs: 7 * 86_400_000,
+  /** No lease is longer: whoever took it had a clock that was ahead, and may be gone. */
+  leaseAheadMs: 3_600_000,
 } as const;
 
 /** Everything about one certificate that is wanted, and the right to write about it. */
@@ -76,9 +83,9 @@ export function takeWork(taking: Taking): RegistryWork<readonly Job[]> {
     // Without it, all who look at once would want the same rows, and most go away with nothing.
     await takeTurn(db, 'take');
     const found = await candidates(db, taking, max);
-    const wanted = found.toSorted(bySooner).slice(0, max);
-    if (wanted.length === 0) return [];
     const { holder, nowMs, leaseMs } = taking;
+    const wanted = found.toSorted(bySooner(nowMs)).slice(0, max);
+    if (wanted.length === 0) return [];
     const rows = await db
       .updateTable('certificate_work')
       .set((eb) => ({
@@ -95,11 +102,11 @@ export function takeWork(taking: Taking): RegistryWork<readonly Job[]> {
       )
       // Between the two statements somebody may have changed it.
       .where('due_at', '<=', nowMs)
-      .where((eb) => eb.or([eb('leased_until', 'is', null), eb('leased_until', '<=', nowMs)]))
+      .where(isFree(nowMs))
       .returningAll()
       .execute();
     const present = await presentOf(db, rows);
-    return rows.toSorted(bySooner).map((row) => jobOf(row, holder, present));
+    return rows.toSorted(bySooner(nowMs)).map((row) => jobOf(row, holder, present));
   };
 }
 
@@ -119,7 +126,7 @@ async function candidates(
       .select(['purpose', 'subject', 'thumbprint', 'urgency', 'due_at'])
       .where('purpose', '=', purpose)
       .where('due_at', '<=', nowMs)
-      .where((eb) => eb.or([eb('leased_until', 'is', null), eb('leased_until', '<=', nowMs)]))
+      .where(isFree(nowMs))
       .orderBy('due_at');
     const urgent = Object.values(URGENCY).map((urgency) =>
       due.where('urgency', '=', urgency).limit(max),
@@ -133,13 +140,23 @@ async function candidates(
 
 type Part = SelectQueryBuilder<{ part: Candidate }, 'part', Candidate>;
 
-function bySooner(one: Candidate, other: Candidate): number {
-  return (
+function isFree(nowMs: number): ReturnType<typeof sql<SqlBool>> {
+  const bogus = nowMs + JOB_LIMITS.leaseAheadMs;
+  return sql`(leased_until is null or leased_until <= ${nowMs} or leased_until > ${bogus})`;
+}
+
+function bySooner(nowMs: number): (one: Candidate, other: Candidate) => number {
+  const rank = ({ urgency }: Candidate) =>
+    urgency > 0 && urgency < nowMs + JOB_LIMITS.endsSoonMs ? ENDS_SOON : urgency;
+  return (one, other) =>
+    rank(one) - rank(other) ||
     one.urgency - other.urgency ||
     one.due_at - other.due_at ||
-    (one.subject < other.subject ? -1 : Number(one.subject > other.subject))
-  );
+    (one.subject < other.subject ? -1 : Number(one.subject > other.subject));
 }
+
+/** After what a person has asked for. */
+const ENDS_SOON = (URGENCY.asked + URGENCY.absent) / 2;
 
 async function presentOf(
   db: Db,

@@ -13,6 +13,8 @@ import { URGENCY } from './work.ts';
 const RECONCILE_LIMITS = {
   /** Rows of a part: some hundredths of a second, in which SQLite has this process stand still. */
   part: 2_000,
+  /** Nothing that failed or waits for a budget waits longer, unless a clock was ahead when it was noted. */
+  waitsMaxMs: 8 * 86_400_000,
 } as const;
 
 export interface Reconciled {
@@ -158,8 +160,22 @@ function dropPart(
     const from = sql<SqlBool>`subject > ${after}`;
     const range = row === undefined ? from : sql<SqlBool>`${from} and subject <= ${row.subject}`;
     const gone = sql<SqlBool>`${range} and not ${isWanted(zone, purpose)}`;
-    return { rows: await drop(db, { purpose, gone, nowMs }), last: row?.subject };
+    const rows = await drop(db, { purpose, gone, nowMs });
+    await hasten(db, { purpose, range, nowMs });
+    return { rows, last: row?.subject };
   };
+}
+
+/** What a clock that was years ahead has put off for years is due now. Renewals that rest are as they were. */
+async function hasten(
+  db: Db,
+  { purpose, range, nowMs }: { purpose: string; range: Condition; nowMs: number },
+): Promise<void> {
+  await sql`
+    update certificate_work set due_at = cast(${nowMs} as bigint)
+    where purpose = ${purpose} and ${range} and due_at > ${nowMs + RECONCILE_LIMITS.waitsMaxMs}
+      and (attempts > 0 or certificate_id is null
+        or (purpose != 'device' and urgency > 0 and due_at > urgency))`.execute(db);
 }
 
 /**

@@ -22,7 +22,8 @@ export interface Resealed {
 export async function resealAll(write: RegistryWrite, envelope: Envelope): Promise<Resealed> {
   let resealed = 0;
   const lost: string[] = [];
-  for (const store of [certificateKeys, orderKeys, accountKeys]) {
+  // The key of an order becomes that of a certificate: in this order, it is met in one place or the other.
+  for (const store of [orderKeys, certificateKeys, accountKeys]) {
     for (let after: string | undefined = ''; after !== undefined; ) {
       const batch: Batch = await write(resealBatch(store, envelope, after));
       resealed += batch.resealed;

@@ -6,7 +6,10 @@ import type { CertificatePurpose } from '../schema.ts';
 import { formatNames } from './certificate-names.ts';
 import { wipe } from './wipe.ts';
 
-/** In what order work is done; above zero it is when the present certificate ends. */
+/**
+ * In what order work is done; above zero it is when the present certificate ends, and where that is soon
+ * it goes before what is absent (job.ts).
+ */
 export const URGENCY = { zone: -2, asked: -1, absent: 0 } as const;
 
 export interface WorkKey {

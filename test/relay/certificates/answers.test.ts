@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer, connect as tlsConnect } from 'node:tls';
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { ChallengeAnswers } from '../../../relay/certificates/answers.ts';
-import { provers } from '../../../relay/certificates/provers.ts';
+import { type MakeProver, provers } from '../../../relay/certificates/provers.ts';
 import { hostname, IssuingStand, ZONE } from './issuing-stand.ts';
 
 const APP = hostname('app.example.org');
@@ -19,10 +19,13 @@ beforeEach(async () => {
   stand = await IssuingStand.start();
 });
 
-function prover(plainHttp: boolean, attempts = 0) {
+function prover(
+  plainHttp: boolean,
+  job: Parameters<MakeProver>[0] = { attempts: 0, names: [APP] },
+) {
   const { registry, log } = stand;
   const challenges = { publish: () => Promise.reject(new Error('no DNS here')) };
-  return provers({ zone: ZONE, registry, challenges, plainHttp, log, now: Date.now })(attempts);
+  return provers({ zone: ZONE, registry, challenges, plainHttp, log, now: Date.now })(job);
 }
 
 test('an answer by HTTP is given by every relay while it is shown, and by none after that', async () => {
@@ -80,7 +83,7 @@ test('while the registry is away, what was read before still counts', async () =
   expect(await answers.keyAuthorization(APP, 'another')).toBeUndefined();
 });
 
-test('how a name is proven, by whether it is a wildcard, there is plain HTTP, and failures', () => {
+test('how a name is proven, by whether it has a wildcard, there is plain HTTP, and failures', () => {
   const rows = [
     [ZONE, false, true, 0, ['dns-01']],
     [hostname(`alice.${ZONE}`), true, true, 0, ['dns-01']],
@@ -90,7 +93,11 @@ test('how a name is proven, by whether it is a wildcard, there is plain HTTP, an
     [APP, false, false, 1, ['tls-alpn-01']],
   ] as const;
   for (const [subject, wildcard, plainHttp, attempts, types] of rows) {
-    expect(prover(plainHttp, attempts).choose(subject, wildcard)).toEqual(types);
+    const names = wildcard ? ([subject, `*.${subject}`] as const) : [subject];
+    const chosen = prover(plainHttp, { attempts, names });
+    expect(chosen.choose(subject, wildcard)).toEqual(types);
+    // What lies beside the wildcard needs nothing else than the wildcard does.
+    expect(chosen.choose(subject, false)).toEqual(types);
   }
 });
 

@@ -41,22 +41,19 @@ test('each rest is twice as long as the one before, up to half an hour', () => {
   expect(minutes).toEqual([1, 2, 4, 8, 16, 30, 30, 30]);
 });
 
-test('a limit that one own domain meets is its own; that a second one meets it is for all', () => {
-  expect(rest.limited(HOUR_MS, 'app.example.org')).toBe(HOUR_MS);
-  expect(rest.limited(HOUR_MS, 'app.example.org')).toBe(HOUR_MS);
+test('a limit that own domains meet is theirs, however many an owner has', () => {
+  for (let domain = 0; domain < 20; domain += 1) expect(rest.limited(HOUR_MS, true)).toBe(HOUR_MS);
   expect(rest.why).toBeUndefined();
-  rest.limited(HOUR_MS, 'other.example');
-  expect([rest.why, rest.untilMs]).toEqual(['limited', nowMs + HOUR_MS]);
 });
 
-test('two own domains that meet a limit on different days are two, and no limit for all', () => {
-  rest.limited(HOUR_MS, 'app.example.org');
-  nowMs += 2 * REST_LIMITS.limitedMs;
-  rest.limited(HOUR_MS, 'other.example');
-  expect(rest.why).toBeUndefined();
+test('a limit that a name of the zone meets is for all, for days for that name alone', () => {
+  expect(rest.limited(HOUR_MS, false)).toBe(HOUR_MS);
+  expect([rest.why, rest.untilMs]).toEqual(['limited', nowMs + HOUR_MS]);
+  expect(rest.limited(48 * HOUR_MS, false)).toBe(48 * HOUR_MS);
+  expect(rest.untilMs).toBe(nowMs + REST_LIMITS.limitedAllMaxMs);
 });
 
 test('a limit without a time is believed for an hour, and one for years for a week', () => {
-  expect(rest.limited(undefined, undefined)).toBe(REST_LIMITS.limitedMs);
-  expect(rest.limited(1e12, undefined)).toBe(REST_LIMITS.limitedMaxMs);
+  expect(rest.limited(undefined, false)).toBe(REST_LIMITS.limitedMs);
+  expect(rest.limited(1e12, false)).toBe(REST_LIMITS.limitedMaxMs);
 });

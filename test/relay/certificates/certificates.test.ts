@@ -212,7 +212,8 @@ describe('with an authority', () => {
     const certificates = await open(ca);
     await certificates.start(RUNNING);
     const { csr } = await makeCsr([ALICE, `*.${ALICE}`]);
-    const wanted = { thumbprint: 'device', name: deviceName('alice'), csr };
+    const thumbprint = registry.snapshot.deviceOf(deviceName('alice'))?.thumbprint ?? '';
+    const wanted = { thumbprint, name: deviceName('alice'), csr };
     expect(await certificates.deviceCertificate(wanted)).toMatchObject({ kind: 'ordered' });
     await vi.waitFor(
       async () =>
@@ -227,6 +228,63 @@ describe('with an authority', () => {
     );
     expect(row?.key).toBeNull();
   }, 60_000);
+
+  test('a start without the keys that sealed says which file is not what it was', async () => {
+    const ca = await withZone();
+    const first = await open(ca);
+    await first.start(RUNNING);
+    await first.stop();
+    await rm(join(state, 'envelope.key'));
+    const second = await open(ca);
+    const stopping = new AbortController();
+    const told: string[] = [];
+    const starting = second.start(stopping.signal, (why) => {
+      told.push(why);
+      stopping.abort();
+    });
+    await expect(starting).rejects.toThrow();
+    expect(told[0]).toMatch(/sealed under the key \w+, which .*envelope\.key does not have\. Put/);
+  }, 60_000);
+
+  test('a device whose order waits behind many others asks more and more rarely', async () => {
+    const certificates = await open(await hostileCa());
+    await enroll('alice');
+    const name = deviceName('alice');
+    const thumbprint = registry.snapshot.deviceOf(name)?.thumbprint ?? '';
+    const { csr } = await makeCsr([ALICE, `*.${ALICE}`]);
+    const waits: number[] = [];
+    for (const seconds of [0, 60, 86_400, -7_200]) {
+      await certificates.deviceCertificate({ thumbprint, name, csr });
+      const due = { due_at: Date.now() - seconds * 1_000 };
+      await registry.write((db) => db.updateTable('certificate_work').set(due).execute());
+      const state = await certificates.deviceCertificate({ thumbprint, name, csr });
+      if (state.kind === 'ordered') waits.push(Math.round(state.retryAfterMs / 1_000));
+    }
+    expect(waits).toEqual([5, 30, 600, 7_200]);
+  });
+
+  test('what went elsewhere while its right was looked at is not ordered: a name, a domain', async () => {
+    const certificates = await open(await hostileCa());
+    await enroll('alice');
+    const name = deviceName('alice');
+    const domain = parseOwnDomain('example.org', ZONE);
+    if (domain === undefined) throw new Error('no own domain');
+    const { target, proof } = await registry.perform(addDomain({ name, domain, by: OPERATOR }));
+    const proven = { target, seen: new Set([proof]), lookedAtMs: Date.now() };
+    await registry.perform(proveDomain(proven));
+    const { csr } = await makeCsr([ALICE, `*.${ALICE}`]);
+    const thumbprint = registry.snapshot.deviceOf(name)?.thumbprint ?? '';
+    const wanted = () =>
+      registry.read((db) => db.selectFrom('certificate_work').select('subject').execute());
+    // Another kind of domain than was proven, as a look of before the change would want it.
+    await certificates.wantDomain({ domain, wildcard: true });
+    expect(await wanted()).toEqual([]);
+    await registry.perform(removeDomain({ domain, by: OPERATOR }));
+    await registry.release({ name, by: OPERATOR });
+    await certificates.wantDomain({ domain, wildcard: false });
+    await certificates.deviceCertificate({ thumbprint, name, csr });
+    expect(await wanted()).toEqual([]);
+  });
 
   test('settings that cannot be followed are told by their names', async () => {
     const ca = await hostileCa();

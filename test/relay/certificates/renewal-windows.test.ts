@@ -72,6 +72,19 @@ test('a window that moves into the past, before a revocation, renews at once', a
   expect((await stand.ledger()).length).toBeLessThanOrEqual(3);
 });
 
+test('a renewal that fails in its window takes nothing off what is counted', async () => {
+  passes(3 * DAY_MS);
+  wantedBetween(-2, -1);
+  const refused = { status: 403, problem: 'rejectedIdentifier' } as const;
+  ca.spoil('newOrder', refused);
+  await look();
+  expect((await stand.workOf(ALICE)).attempts).toBe(1);
+  // One that is never counted came to nothing; the certificate of three days ago counts as before.
+  const [first, second] = await stand.spent();
+  expect(first).toMatchObject({ exempt: 0, domain: ZONE, name_set: `*.${ALICE},${ALICE}` });
+  expect(second).toMatchObject({ exempt: 1 });
+});
+
 test('an authority is asked again when it wants to be, and not before', async () => {
   const asked = ca.count('renewalInfo');
   passes(5 * HOUR_MS);

@@ -126,6 +126,18 @@ describe('a question', () => {
     expect(end.aborted).toBe(false);
   });
 
+  test('about aliases end where they are told to: what is there is not asked for', async () => {
+    const asked: string[] = [];
+    const dns = await resolver((question) => {
+      const name = question.questions?.[0]?.name ?? '';
+      asked.push(name);
+      return reply(question, [{ type: 'CNAME', name, ttl: 0, data: 'Target.example.net' }]);
+    });
+    const chain = await dns.chain(NAME, SOON(), 'target.example.net');
+    expect(chain).toEqual({ names: ['target.example.net'], end: 'end' });
+    expect(asked).toEqual([NAME]);
+  });
+
   test('A-26 to a resolver that tells of an endless chain, one answer after the other, ends', async () => {
     let asked = 0;
     const dns = await resolver((question) => {

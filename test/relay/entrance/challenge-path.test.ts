@@ -40,6 +40,10 @@ const SPELLINGS = [
   '/.well-known;a=b/acme-challenge;c/token',
   '/.well-known%3b/acme-challenge/token',
   '/.Well-Known/ACME-Challenge/token',
+  // By which authorities ask that have no ACME.
+  '/.well-known/pki-validation/fileauth.txt',
+  '/.well-known/pki%2dvalidation/fileauth.txt',
+  '/x/../.well-known/pki-validation/fileauth.txt',
 ];
 
 const OTHERS = [
@@ -49,6 +53,7 @@ const OTHERS = [
   '/.well-known/',
   '/.well-known/acme-challenges/token',
   '/.well-known/acme-challeng',
+  '/pki-validation/fileauth.txt',
   '/.well-known/openid-configuration',
   '/.well-known/security.txt?next=/.well-known/acme-challenge/token',
   '/?path=/.well-known/acme-challenge/token',

@@ -43,6 +43,15 @@ onBothEngines(requires('initdb', 'setpriv'), (anyWorld, engine) => {
       });
     });
 
+    test('that a clock years ahead has spent is there again once the clock is right', async () => {
+      const registry = await fresh();
+      const budget = { ...AMPLE, ordersPer3Hours: 1, perExactSetPerWeek: 1 };
+      await spend(registry, { budget, nowMs: NOW_MS + 500 * WEEK_MS });
+      // Of a relay whose clock is a little ahead it counts.
+      expect(await spend(registry, { budget, nowMs: NOW_MS + 60_000 })).toEqual({ ok: true });
+      expect(await spend(registry, { budget })).toMatchObject({ ok: false });
+    });
+
     test('of a domain, of a set of names and of an authority is each its own', async () => {
       const registry = await fresh();
       const budget = { ...AMPLE, certificatesPerWeek: 2, perExactSetPerWeek: 1 };

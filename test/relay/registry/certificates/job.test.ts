@@ -114,12 +114,29 @@ onBothEngines(requires('initdb', 'setpriv'), (anyWorld, engine) => {
       await registry.write(askNow({ subject: 'asked.vendor.dev', ...later }));
       const jobs = await take(registry, later);
       expect(jobs.map(({ subject }) => subject.replace('.vendor.dev', ''))).toEqual([
-        ...['vendor.dev', 'asked', 'first', 'second', 'soon', 'late'],
+        ...['vendor.dev', 'asked', 'soon', 'first', 'second', 'late'],
       ]);
       expect(jobs.at(-1)?.present).toMatchObject({
         ...{ ca: 'test-ca', chain: expect.stringContaining('late'), notBeforeMs: NOW_MS },
         window: undefined,
       });
+    });
+
+    test('a renewal that is almost too late goes before names that never had one', async () => {
+      const registry = await fresh();
+      const ends = (days: number) => ({ urgency: NOW_MS + days * DAY_MS });
+      await wanting(registry, 'new.vendor.dev');
+      await wanting(registry, 'early.vendor.dev', ends(20));
+      await wanting(registry, 'late.vendor.dev', ends(6));
+      await wanting(registry, 'over.vendor.dev', ends(-1));
+      await wanting(registry, 'asked.vendor.dev', { urgency: -1 });
+      const jobs = await take(registry);
+      expect(jobs.map(({ subject }) => subject.split('.')[0])).toEqual([
+        ...['asked', 'over', 'late', 'new', 'early'],
+      ]);
+      expect((await take(registry, { nowMs: NOW_MS + LEASE_MS, max: 2 }))[1]?.subject).toMatch(
+        'over',
+      );
     });
 
     test('no more of it than asked for, and only for the purposes that were named', async () => {
@@ -175,6 +192,16 @@ onBothEngines(requires('initdb', 'setpriv'), (anyWorld, engine) => {
       expect(await registry.write(keepLease(job, ends + LEASE_MS))).toBe(true);
       expect(await take(registry, { holder: 'relay-2', nowMs: ends })).toEqual([]);
       expect(await take(registry, { holder: 'relay-2', nowMs: ends + LEASE_MS })).toHaveLength(1);
+    });
+
+    test('that a clock years ahead has taken keeps nobody away once the clock is right', async () => {
+      const registry = await fresh();
+      await wanting(registry, ALICE);
+      const far = NOW_MS + 3_000 * DAY_MS;
+      const job = await takeOne(registry, { nowMs: far });
+      expect(await takeOne(registry, { holder: 'relay-2' })).toMatchObject({ subject: ALICE });
+      expect(await registry.write(keepLease(job, far + LEASE_MS))).toBe(false);
+      expect(await take(registry, { holder: 'relay-3' })).toEqual([]);
     });
 
     test('that ran out gives no right any more: whatever its holder writes changes nothing', async () => {

@@ -9,6 +9,7 @@ import { requires } from '../../../world/requires.ts';
 import { onBothEngines } from '../engines.ts';
 import { deviceKey, deviceName } from '../fixture.ts';
 import {
+  DAY_MS,
   emptyWorlds,
   hostname,
   issueFor,
@@ -98,6 +99,35 @@ onBothEngines(requires('initdb', 'setpriv'), (anyWorld, engine) => {
         .execute(),
     );
     expect(await reconcile(registry)).toEqual({ added: 1, dropped: 0 });
+  });
+
+  test('what a clock years ahead has put off is due at the next start, and nothing else is', async () => {
+    const registry = await fresh();
+    await enroll(registry, 'alice', 'bob');
+    await issueFor(registry, 'alice.vendor.dev');
+    await reconcile(registry);
+    const dueOf = async (subject: string) =>
+      (await workRows(registry)).find((row) => row.subject === subject)?.due_at;
+    const renewal = await dueOf('alice.vendor.dev');
+    const waitsMaxMs = 8 * DAY_MS;
+    const putOff = (ms: number) =>
+      registry.write((db) =>
+        db
+          .updateTable('certificate_work')
+          .set({ due_at: NOW_MS + ms, attempts: 3 })
+          .where('subject', '=', 'bob.vendor.dev')
+          .execute(),
+      );
+    for (const [ms, then] of [
+      [waitsMaxMs, waitsMaxMs],
+      [waitsMaxMs + 1, 0],
+    ] as const) {
+      await putOff(ms);
+      await reconcile(registry);
+      expect(await dueOf('bob.vendor.dev')).toBe(NOW_MS + then);
+    }
+    expect(await dueOf('alice.vendor.dev')).toBe(renewal);
+    expect(renewal).toBeGreaterThan(NOW_MS + waitsMaxMs);
   });
 
   test('one name alone is followed after each deed', async () => {

@@ -16,6 +16,11 @@ import { redeemOrder } from '../../../../relay/registry/deeds/redeem-order.ts';
 import { release } from '../../../../relay/registry/deeds/release.ts';
 import { rename } from '../../../../relay/registry/deeds/rename.ts';
 import { configureApex } from '../../../../relay/registry/deeds/zone-apex.ts';
+import {
+  areDomainsDue,
+  recallDomains,
+  takeDueDomains,
+} from '../../../../relay/registry/own-domains.ts';
 import { deviceKey, deviceName } from '../fixture.ts';
 import { hostname, settings, stored } from '../zone-fixture.ts';
 import { DAY, DeedWorld, ENGINES } from './deed-world.ts';
@@ -60,6 +65,23 @@ async function proven(world: DeedWorld, name: string, wanted = APP, wildcard = f
 }
 
 describe.each(ENGINES)('on $engine, an own domain', (engine) => {
+  test('that a clock years ahead has put off is looked at again when the clock is right', async () => {
+    const world = await DeedWorld.of(engine);
+    const { target } = await wanting(world, 'alice');
+    const { registry, nowMs } = world;
+    const aheadMs = nowMs + 3_650 * DAY;
+    const took = { nowMs: aheadMs, leaseMs: 60_000, max: 9 };
+    expect(await registry.write(takeDueDomains(took))).toMatchObject([{ target }]);
+    expect(await registry.read(areDomainsDue(nowMs))).toBe(false);
+    await registry.write(recallDomains(nowMs));
+    expect(await registry.read(areDomainsDue(nowMs))).toBe(true);
+    const due = await registry.write(takeDueDomains({ ...took, nowMs }));
+    expect(due).toMatchObject([{ target }]);
+    // One that is merely looked at stays with whoever looks.
+    await registry.write(recallDomains(nowMs));
+    expect(await registry.read(areDomainsDue(nowMs))).toBe(false);
+  });
+
   test('A-11 is not proven by the proof of another account', async () => {
     const world = await DeedWorld.of(engine);
     const [mine, thief] = [await wanting(world, 'alice'), await wanting(world, 'thief')];
