@@ -1,8 +1,8 @@
 // What people type for a domain: what is one passes, and what is none is told in words that help.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseHostname } from '../../dns/name.ts';
 import { domainTextFault } from '../../dns/domain-text.ts';
+import { parseHostname } from '../../dns/name.ts';
 
 describe('a domain as it is typed', () => {
   it.each(['app.example.org', 'APP.Example.ORG', 'example.org.', 'xn--bcher-kva.example', 'a.b'])(

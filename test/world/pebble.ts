@@ -232,6 +232,9 @@ function commandLine(folder: string, options: PebbleOptions): string[] {
 
 function environment(options: PebbleOptions): Record<string, string> {
   return {
+    // On two cores it locks itself up now and then: it takes the read lock of an order twice, and whoever
+    // wants to write in between keeps both waiting for ever.
+    GOMAXPROCS: '1',
     PEBBLE_VA_NOSLEEP: '1',
     PEBBLE_WFE_NONCEREJECT: String(options.nonceRejectPercent ?? 0),
     PEBBLE_AUTHZREUSE: String(options.authzReusePercent ?? 0),
