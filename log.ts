@@ -1,4 +1,5 @@
 // The log of a program, on stderr: JSON lines for machines, readable lines on a terminal.
+import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { destination, type Logger, pino } from 'pino';
 
@@ -15,11 +16,12 @@ export interface ProgramLog {
   flush(): Promise<void>;
 }
 
-export async function openLog(name: string, level: string): Promise<ProgramLog> {
-  const options = { name, level };
+export async function openLog(program: string, level: string): Promise<ProgramLog> {
+  // Not pino's `name`: lines about a device name have that.
+  const options = { base: { pid: process.pid, hostname: hostname(), program }, level };
   if (process.stderr.isTTY) {
     const { build } = await import('pino-pretty');
-    const ignore = 'pid,hostname,name';
+    const ignore = 'pid,hostname,program';
     const pretty = {
       destination: 2,
       sync: true,

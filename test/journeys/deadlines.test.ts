@@ -24,8 +24,19 @@ beforeAll(async () => {
   const urls = [...workspaces].map(([name, { url }]) => [name, url]);
   const options = `NODE_OPTIONS=--import=${new URL('../world/fast-clock.ts', import.meta.url)}`;
   vendor = open.use(await startVendor(Object.fromEntries(urls), { under: ['env', options] }));
+  // A certificate that is made takes longer than visitors wait for it in this fast world.
+  await within(served('quiet'), 20_000, 'the first certificate');
 }, 60_000);
 afterAll(() => open.disposeAsync());
+
+async function served(name: Name): Promise<void> {
+  for (;;) {
+    const socket = await dialTls(vendor, name).catch(() => undefined);
+    socket?.destroy();
+    if (socket !== undefined) return;
+    await pause(50);
+  }
+}
 
 function workspace(name: Name): RawWorkspace {
   const found = workspaces.get(name);

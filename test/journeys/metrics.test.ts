@@ -149,7 +149,7 @@ describe('the log', { timeout: 30_000 }, () => {
     expect(lines).toEqual([
       expect.objectContaining({
         level: 30,
-        name: 'relay',
+        program: 'relay',
         msg: 'request',
         visitor: '127.0.0.1',
         host: vendor.hostname('raw'),

@@ -47,7 +47,7 @@ await runProgram({
     }
     return {
       async stop() {
-        log.info('little has stopped');
+        log.info({ name: 'alice' }, 'little has stopped');
         if (mood === 'slow-stop') await never;
       },
     };

@@ -105,6 +105,8 @@ describe('a program', () => {
     expect(lines.map((line) => JSON.parse(line).msg)).toEqual([
       ...['starting', 'stopping', 'little has stopped', 'stopped'],
     ]);
+    // A name that a line is about takes no place of the program's.
+    expect(lines[2]).toMatch(/^(?!.*"name":.*"name":).*"program":"little".*"name":"alice"/);
   });
 
   it('stops when its parent is gone', async () => {

@@ -25,6 +25,8 @@ describe('relay.yaml', () => {
       portal: { oidc: [] },
       names: NAME_POLICY,
       devices: {},
+      certificates: { authorities: [] },
+      domains: { resolvers: [] },
     });
     expect(faults({})).toHaveLength(2);
   });
@@ -34,7 +36,62 @@ describe('relay.yaml', () => {
       registry: '/var/lib/waygate/registry.sqlite',
       vendorKey: '/var/lib/waygate/vendor.key',
       certificates: '/var/lib/waygate/certificates',
+      envelopeKey: '/var/lib/waygate/envelope.key',
     });
+  });
+
+  it('answers plain HTTP only where it is told to', () => {
+    const http = (value: unknown) => relaySchema('/').parse({ ...minimal, http: value }).http;
+    expect(http(undefined)).toBeUndefined();
+    expect(http({})).toEqual({ host: '0.0.0.0', port: 80 });
+    expect(http({ host: '::', port: 8080 })).toEqual({ host: '::', port: 8080 });
+  });
+
+  it('takes authorities, and says what is wrong with one', () => {
+    const acme = { name: 'acme', directory: 'https://ca.example/dir' };
+    const read = (certificates: unknown) =>
+      relaySchema('/etc/waygate').parse({ ...minimal, certificates }).certificates;
+    const keyFile = 'eab';
+    expect(
+      read({
+        authorities: [{ ...acme, caFile: 'ca.pem', externalAccount: { keyId: 'a', keyFile } }],
+      }),
+    ).toEqual({
+      authorities: [
+        {
+          ...acme,
+          caFile: '/etc/waygate/ca.pem',
+          externalAccount: { keyId: 'a', keyFile: '/etc/waygate/eab' },
+          budget: { ordersPer3Hours: 300, certificatesPerWeek: 50 },
+        },
+      ],
+    });
+    const wrong = (...authorities: readonly object[]) =>
+      faults({ ...minimal, certificates: { authorities } });
+    expect(wrong({ ...acme, directory: 'http://ca.example/dir' })).toEqual([
+      'certificates.authorities.0.directory: must be the https address of an ACME directory.',
+    ]);
+    expect(wrong(acme, acme)).toEqual([
+      'certificates.authorities.1.name: is the name of an authority above. Choose another.',
+    ]);
+    expect(wrong({ ...acme, contact: 'ops' })).toEqual([
+      expect.stringMatching(/contact: must be a mail address, such as /),
+    ]);
+    expect(wrong({ ...acme, budget: { ordersPer3Hours: 0 } })).toHaveLength(1);
+    // The key itself would be in a file that everybody may read.
+    expect(wrong({ ...acme, externalAccount: { keyId: 'a', hmacKey: 'b' } })).toHaveLength(2);
+  });
+
+  it('takes resolvers for own domains, and says what is wrong with one', () => {
+    const domains = { resolvers: [{ host: '127.0.0.1' }], publicPort: 8443, rootFile: 'root.pem' };
+    expect(relaySchema('/etc/waygate').parse({ ...minimal, domains }).domains).toEqual({
+      resolvers: [{ host: '127.0.0.1', port: 53 }],
+      publicPort: 8443,
+      rootFile: '/etc/waygate/root.pem',
+    });
+    expect(faults({ ...minimal, domains: { resolvers: [{ host: 'dns.example' }] } })).toEqual([
+      expect.stringMatching(/^domains\.resolvers\.0\.host: must be the IP address of a recursive/),
+    ]);
   });
 
   it('takes an absolute path and an IPv6 address as they are', () => {
