@@ -1,6 +1,7 @@
 // The certificate of one name of this device: the present pair, when the next one is asked for, and the
 // asking itself. A key is on the disk before anybody hears of it, and waits there until its certificate
-// has come; what comes is judged against key and names before it takes the place of the old one.
+// has come; what comes is judged against key and names before it takes the place of the old one. While it
+// is not due, the relay is asked now and then whether it is to be renewed sooner (certificate-news.ts).
 import type { Logger } from 'pino';
 import { judgeChain, readChain } from '../certs/chain.ts';
 import { renewAtMs } from '../certs/renewal.ts';
@@ -17,6 +18,7 @@ import {
   type KeptPair,
   namesFor,
 } from './certificate-files.ts';
+import { RenewalNews } from './certificate-news.ts';
 import type { Clock } from './clock.ts';
 
 export const RENEWAL_LIMITS = {
@@ -54,11 +56,13 @@ export class OwnCertificate {
   #away = false;
   /** The disk has not taken the present pair: it is asked for again. */
   #unwritten = false;
+  readonly #news: RenewalNews;
 
   constructor(name: DeviceName, subject: Hostname, parts: RenewalParts) {
     this.name = name;
     this.subject = subject;
     this.#parts = parts;
+    this.#news = new RenewalNews(parts);
   }
 
   get present(): KeptPair | undefined {
@@ -80,17 +84,19 @@ export class OwnCertificate {
     if (pair?.subject !== this.subject) return;
     this.#present = pair;
     this.#dueAtMs = dueAtMs(pair, this.#note.renewAt);
+    this.#news.restored();
     const pending = await files.pending(this.name, namesFor(this.subject));
     // The power failed when its certificate had just come.
     if (pending?.keyPem === pair.keyPem) await files.dropPending(this.name);
   }
 
-  /** Until a certificate is to be asked for; not above zero: now. */
+  /** Until there is something to ask for; not above zero: now. */
   dueInMs(): number {
-    const { clock } = this.#parts;
-    const untouched = this.#present !== undefined && !this.#unwritten;
-    const untilMs = untouched ? this.#dueAtMs - clock.now() : 0;
-    return Math.max(untilMs, this.#notSoonerMs - clock.monotonicMs());
+    const waitMs = this.#notSoonerMs - this.#parts.clock.monotonicMs();
+    const untilMs = this.#untilRenewalMs();
+    const renewalMs = Math.max(untilMs, waitMs);
+    // What is to be renewed is asked for, and nothing is new about that.
+    return untilMs <= 0 ? renewalMs : Math.min(renewalMs, this.#news.untilMs());
   }
 
   /** The relay is there again. */
@@ -104,12 +110,43 @@ export class OwnCertificate {
   /** Asks once. True: there is another pair. Never rejects; a bug is logged and tried again. */
   async ask(signal: AbortSignal): Promise<boolean> {
     const before = this.#present;
+    if (this.#untilRenewalMs() > 0) {
+      await this.#askForNews(signal);
+      return false;
+    }
     try {
       await this.#ask(signal);
     } catch (error) {
       if (!signal.aborted) await this.#failed(error);
     }
     return this.#present !== before;
+  }
+
+  #untilRenewalMs(): number {
+    if (this.#present === undefined || this.#unwritten) return 0;
+    return this.#dueAtMs - this.#parts.clock.now();
+  }
+
+  /** Whether the relay wants the present one renewed at another time. Whatever fails changes nothing. */
+  async #askForNews(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#move(await this.#news.ask(this.name, signal));
+    } catch (error) {
+      const { log } = this.#parts;
+      log.debug({ err: error, name: this.name }, 'own certificate: when to renew was not told');
+    }
+  }
+
+  async #move(renewAt: string): Promise<void> {
+    const { clock, log } = this.#parts;
+    if (this.#present === undefined) return;
+    const movedMs = dueAtMs(this.#present, renewAt);
+    if (movedMs === this.#dueAtMs) return;
+    if (movedMs < clock.now()) {
+      log.info({ name: this.name, renewAt: iso(movedMs) }, 'own certificate: to be renewed early');
+    }
+    this.#dueAtMs = movedMs;
+    await this.#keepNote({ ...this.#note, renewAt: iso(movedMs) });
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
@@ -148,6 +185,7 @@ export class OwnCertificate {
     this.#away = false;
     this.#failures = 0;
     this.#notSoonerMs = clock.monotonicMs() + RENEWAL_LIMITS.freshMs;
+    this.#news.told();
     const [ends, renewAt] = [iso(facts.notAfterMs), iso(this.#dueAtMs)];
     log.info({ name: this.name, ends, renewAt }, 'own certificate: a new one is here');
     await this.#tell(undefined);
@@ -171,16 +209,21 @@ export class OwnCertificate {
 
   /** Notes how it stands, and says a new problem once. */
   async #tell(problem: string | undefined): Promise<void> {
-    const { clock, log, files } = this.#parts;
+    const { clock, log } = this.#parts;
     if (problem !== undefined && problem !== this.#note.problem) {
       log.warn({ name: this.name }, `own certificate: ${problem}`);
     }
-    this.#note = {
+    await this.#keepNote({
       ...(this.#present === undefined ? {} : { renewAt: iso(this.#dueAtMs) }),
       ...(problem === undefined ? {} : { problem, problemAt: iso(clock.now()) }),
-    };
+    });
+  }
+
+  async #keepNote(note: CertificateNote): Promise<void> {
+    const { files, log } = this.#parts;
+    this.#note = note;
     // On a full disk it is as good as it was: nothing depends on it.
-    await files.writeNote(this.name, this.#note).catch((error: unknown) => {
+    await files.writeNote(this.name, note).catch((error: unknown) => {
       log.debug({ err: error }, 'a note was not written');
     });
   }

@@ -1,8 +1,9 @@
 // The device's own certificates: one for each name that it holds, {alice, *.alice}.vendor.dev, for a key
 // that is made here and never leaves. The relay has them signed (relay/portal/device-certificates.ts).
-// Asked for when there is none, when the device has another name, and when the relay wants it renewed or
-// two thirds of the life are over, with a new key each time. What is there is served until its last
-// second, whatever stops the next one. All times are the relay's (clock.ts); no wait is by the wall clock.
+// Asked for when there is none, when the device has another name, and when the relay wants it renewed,
+// which it is asked for daily, or two thirds of the life are over, with a new key each time. What is there
+// is served until its last second, whatever stops the next one. All times are the relay's (clock.ts); no
+// wait is by the wall clock.
 import type { Logger } from 'pino';
 import type { CertificateSource, KeyedCertificate } from '../certs/certificate.ts';
 import { retryDelayMs } from '../certs/retry-ladder.ts';

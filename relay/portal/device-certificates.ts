@@ -2,7 +2,9 @@
 // signed (CSR); which names are in the certificate the registry decides, and the CSR must ask for just
 // those: {alice.vendor.dev, *.alice.vendor.dev} of a name that the asking device holds. It asks again
 // until the certificate is there. The relay orders when a device asks and never by itself: when a
-// certificate is to be renewed, its device comes with a new key, and one that is gone costs nothing.
+// certificate is to be renewed, its device comes with a new key, and one that is gone costs nothing. When
+// that is may change while the certificate lives, as when its authority is about to revoke it: the device
+// asks for it now and then.
 import { createHash, X509Certificate } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import type { CertificateName, CertificateSource } from '../../certs/certificate.ts';
@@ -28,12 +30,17 @@ export interface DeviceCertificates {
    * key; the same again is the same order, and another CSR takes the place of the one before.
    */
   deviceCertificate(wanted: WantedDeviceCertificate): Promise<DeviceCertificateState>;
+  /** When the device shall come with a new key; `undefined`: no certificate of this device is known. */
+  deviceRenewalMs(certificate: CertificateOfDevice): Promise<number | undefined>;
 }
 
-export interface WantedDeviceCertificate {
+export interface CertificateOfDevice {
   /** Of the device's identity key. */
   readonly thumbprint: string;
   readonly name: DeviceName;
+}
+
+export interface WantedDeviceCertificate extends CertificateOfDevice {
   /** DER. */
   readonly csr: Buffer;
 }
@@ -69,6 +76,7 @@ const ROUTE_LIMITS = {
 } as const;
 
 export function certificateRoutes(server: FastifyInstance, parts: CertificateRouteParts): void {
+  renewalRoute(server, parts);
   const { registry, zone, identityOf, certificates } = parts;
   server.post<{ Body: { name: string; csr: string } }>(
     '/v1/device/certificate',
@@ -90,7 +98,7 @@ export function certificateRoutes(server: FastifyInstance, parts: CertificateRou
       const wanted = { thumbprint, name, csr: outcome.csr };
       const state = await certificates.deviceCertificate(wanted);
       if (state.kind === 'issued') {
-        return { chain: state.chain, renewAt: new Date(state.renewAtMs).toISOString() };
+        return { chain: state.chain, renewAt: iso(state.renewAtMs) };
       }
       reply.code(202);
       const { problem: why } = state;
@@ -98,6 +106,25 @@ export function certificateRoutes(server: FastifyInstance, parts: CertificateRou
         retryAfterSeconds: seconds(state.retryAfterMs),
         ...(why === undefined ? {} : { problem: why }),
       };
+    },
+  );
+}
+
+function renewalRoute(server: FastifyInstance, parts: CertificateRouteParts): void {
+  const { registry, identityOf, certificates } = parts;
+  server.get<{ Querystring: { name: string } }>(
+    '/v1/device/certificate',
+    { schema: RENEWAL_SCHEMA },
+    async (request) => {
+      const { thumbprint } = identityOf(request).deviceKey;
+      const name = deviceNameOf(request.query.name);
+      if (registry.snapshot.deviceOf(name)?.thumbprint !== thumbprint) throw notHeld(name);
+      if (registry.snapshot.admissible(thumbprint) === undefined) {
+        throw problem('device-barred', 409, ...BARRED);
+      }
+      const renewAtMs = await certificates.deviceRenewalMs({ thumbprint, name });
+      if (renewAtMs === undefined) throw UNKNOWN;
+      return { renewAt: iso(renewAtMs) };
     },
   );
 }
@@ -130,11 +157,8 @@ function notAdmitted(
   { name, nowMs }: ShownKey,
 ): ProblemError {
   switch (outcome.kind) {
-    case 'not-held': {
-      const detail = `This device does not hold the name ${name}.`;
-      const next = 'Ask for a name that it holds: "waygate device status" shows them.';
-      return problem('name-unknown', 404, detail, next);
-    }
+    case 'not-held':
+      return notHeld(name);
     case 'barred':
       return problem('device-barred', 409, ...BARRED);
     case 'of-another':
@@ -152,6 +176,12 @@ function notAdmitted(
         retryAfterSeconds: seconds(outcome.untilMs - nowMs),
       });
   }
+}
+
+function notHeld(name: DeviceName): ProblemError {
+  const detail = `This device does not hold the name ${name}.`;
+  const next = 'Ask for a name that it holds: "waygate device status" shows them.';
+  return problem('name-unknown', 404, detail, next);
 }
 
 function refused(fault: string, names: readonly CertificateName[]): ProblemError {
@@ -176,6 +206,13 @@ const KNOWN: ProblemError = problem(
   'Make a new key on this device, one for each name, and ask with it.',
 );
 
+const UNKNOWN: ProblemError = problem(
+  'certificate-unknown',
+  404,
+  'The relay knows no certificate of this device for this name, or follows none.',
+  'Renew the certificate by its own dates.',
+);
+
 const FOLLOWED: ProblemError = problem(
   'certificate-key-followed',
   409,
@@ -188,6 +225,26 @@ const BARRED = [
   'Make a new device key, and claim the name with it.',
 ] as const;
 
+const NAME = { type: 'string', minLength: 1, maxLength: 63 } as const;
+
+const RENEWAL_SCHEMA = {
+  summary: 'From when on the device shall come with a new key, as it is known now.',
+  querystring: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['name'],
+    properties: { name: NAME },
+  },
+  response: {
+    200: {
+      type: 'object',
+      description: 'In the past: now.',
+      required: ['renewAt'],
+      properties: { renewAt: { type: 'string', format: 'date-time' } },
+    },
+  },
+} as const;
+
 const CERTIFICATE_SCHEMA = {
   summary:
     'A certificate for a key of the device: ordered by the first request, fetched by others.',
@@ -196,7 +253,7 @@ const CERTIFICATE_SCHEMA = {
     additionalProperties: false,
     required: ['name', 'csr'],
     properties: {
-      name: { type: 'string', minLength: 1, maxLength: 63 },
+      name: NAME,
       csr: {
         type: 'string',
         description: 'PKCS #10, DER, base64.',

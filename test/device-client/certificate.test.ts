@@ -26,18 +26,22 @@ let lines: { readonly msg: string; readonly level: number }[];
 
 beforeAll(async () => {
   relay = await DeviceRelay.open();
+  relay.tellsTime = false;
 });
 afterAll(() => relay[Symbol.asyncDispose]());
 
 let sign: DeviceRelay['deviceCertificate'];
+let news: DeviceRelay['deviceRenewalMs'];
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'waygate-device-'));
   lines = [];
   sign = relay.deviceCertificate;
+  news = relay.deviceRenewalMs;
   relay.asked.length = 0;
 });
 afterEach(() => {
   relay.deviceCertificate = sign;
+  relay.deviceRenewalMs = news;
   rmSync(directory, { recursive: true });
 });
 
@@ -203,6 +207,98 @@ describe('a device', () => {
     expect(warnings().at(-1)).toMatch(/has shown a newer key for this name/);
     await restored.time.pass(2 * 60_000);
     expect(await restored.load('fritz')).toBeDefined();
+  });
+});
+
+describe('a certificate that is to be renewed early', () => {
+  const NEWS = 'GET /v1/device/certificate';
+  const questions = (): number => relay.asked.filter((each) => each.startsWith(NEWS)).length;
+
+  it('within a day after its window has moved there is one for a new key', async () => {
+    const key = await relay.holder('ivan', 'ines');
+    const startMs = Date.now();
+    relay.deviceRenewalMs = async () => startMs + 60 * DAY_MS;
+    await using device = await Device.start(key);
+    await device.told('ivan', 'ines');
+    const [ivan, ines] = [await device.load('ivan'), await device.load('ines')];
+    await device.time.pass(10 * DAY_MS);
+    expect(asks()).toBe(2);
+    const before = questions();
+    expect(before).toBeGreaterThanOrEqual(20);
+    expect(before).toBeLessThanOrEqual(28);
+    let revoked = true;
+    relay.deviceRenewalMs = async ({ name }) =>
+      startMs + (name === 'ivan' && revoked ? 0 : 60 * DAY_MS);
+    relay.deviceCertificate = (wanted) => {
+      revoked = false;
+      return sign(wanted);
+    };
+    await device.time.pass(DAY_MS);
+    expect(asks()).toBe(3);
+    expect((await device.load('ivan'))?.keyPem).not.toBe(ivan?.keyPem);
+    expect(await device.load('ines')).toEqual(ines);
+    await device.time.pass(10 * DAY_MS);
+    expect([asks(), warnings()]).toEqual([3, []]);
+  });
+
+  it('is renewed after a restart as well, which forgets no date; the device hears of one within an hour', async () => {
+    const key = await relay.holder('isolde');
+    const former = await Device.start(key);
+    await former.told('isolde');
+    await former.certificates.stop();
+    await using device = await Device.start(key);
+    await device.told('isolde');
+    const soonMs = Date.now() + 5 * DAY_MS;
+    relay.deviceRenewalMs = async () => soonMs;
+    await device.time.pass(HOUR_MS);
+    expect([questions(), asks()]).toEqual([1, 1]);
+    await device.certificates.stop();
+    const [entry] = await readCertificates(join(directory, 'certificates'));
+    expect(entry?.renewAt).toBe(new Date(soonMs).toISOString());
+  });
+
+  it.each([
+    ['daily', 'ignaz', 3 * DAY_MS, 20 * HOUR_MS],
+    ['with each certificate too', 'ilse', 4 * HOUR_MS, HOUR_MS],
+  ])(
+    'a relay that says "renew now" for ever, %s, gets no more keys than one an hour',
+    async (...row) => {
+      const [how, name, passMs, leastMs] = row;
+      const key = await relay.holder(name);
+      await using device = await Device.start(key);
+      const asked: number[] = [];
+      const past = { renewAtMs: Date.now() - DAY_MS };
+      relay.deviceRenewalMs = async () => past.renewAtMs;
+      relay.deviceCertificate = async (wanted) => {
+        asked.push(device.time.monotonicMs());
+        return { ...(await sign(wanted)), ...(how === 'daily' ? {} : past) };
+      };
+      await device.told(name);
+      await device.time.pass(passMs);
+      expect(asked.length).toBeGreaterThanOrEqual(4);
+      const gaps = asked.slice(1).map((at, index) => at - (asked[index] ?? 0));
+      expect(Math.min(...gaps)).toBeGreaterThanOrEqual(leastMs);
+    },
+  );
+
+  it('nothing changes by a relay that is older, away, or talks nonsense', async () => {
+    const key = await relay.holder('irma');
+    await using device = await Device.start(key);
+    await device.told('irma');
+    const note = () => readFileSync(file('irma.json'), 'utf8');
+    const before = [await device.load('irma'), note()];
+    relay.asked.length = 0;
+    await device.time.pass(2 * DAY_MS);
+    expect(questions()).toBeGreaterThanOrEqual(2);
+    relay.deviceRenewalMs = async () => Number.NaN;
+    await device.time.pass(2 * DAY_MS);
+    await relay.goAway();
+    await device.time.pass(2 * DAY_MS);
+    await relay.comeBack();
+    expect([await device.load('irma'), note()]).toEqual(before);
+    expect([asks(), warnings()]).toEqual([0, []]);
+    // It is no reason to ask more often, either.
+    expect(questions()).toBeLessThanOrEqual(12);
   });
 });
 

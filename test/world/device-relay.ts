@@ -41,6 +41,13 @@ export class DeviceRelay implements AsyncDisposable {
   readonly #api: FastifyInstance;
   /** Who signs; a test may put another one here. */
   deviceCertificate: DeviceCertificates['deviceCertificate'];
+  /** What is known of when to renew; a relay of an earlier day knows nothing. */
+  deviceRenewalMs: DeviceCertificates['deviceRenewalMs'] = async () => undefined;
+  /**
+   * A device whose time a test lets pass would go back to today with every answer. Without this it does so
+   * only when a certificate is signed, whose dates are of today as well.
+   */
+  tellsTime = true;
   /** Whether each answer ends its connection. */
   closes = false;
   /** Requests since the start, by method and path. */
@@ -128,6 +135,7 @@ export class DeviceRelay implements AsyncDisposable {
   async comeBack(): Promise<void> {
     const server = createServer(this.tls, (request, response) => {
       this.asked.push(`${request.method} ${request.url}`);
+      response.sendDate = this.tellsTime || request.method !== 'GET';
       if (this.closes) response.setHeader('connection', 'close');
       this.#api.routing(request, response);
     });
@@ -152,7 +160,11 @@ export class DeviceRelay implements AsyncDisposable {
       softwarePolicy: { refused: [] },
       news: { tellRenamed: async () => undefined, tellVetoed: async () => undefined },
       domains: blindDomains({ registry, zone: ZONE, log }),
-      certificates: { source, deviceCertificate: (wanted) => this.deviceCertificate(wanted) },
+      certificates: {
+        source,
+        deviceCertificate: (wanted) => this.deviceCertificate(wanted),
+        deviceRenewalMs: (certificate) => this.deviceRenewalMs(certificate),
+      },
     });
     await this.#api.ready();
   }

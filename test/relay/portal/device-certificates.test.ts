@@ -95,6 +95,67 @@ describe('a certificate for a key of the device', () => {
   });
 });
 
+describe('when to come with a new key', () => {
+  const when = (key: SigningKey, name: string) =>
+    relay.api(key).ask('GET', `/v1/device/certificate?name=${name}`);
+
+  /** While `known` is what is known of all certificates. */
+  async function known<Result>(known: number | undefined, asking: () => Promise<Result>) {
+    const before = relay.deviceRenewalMs;
+    relay.deviceRenewalMs = async () => known;
+    try {
+      return await asking();
+    } finally {
+      relay.deviceRenewalMs = before;
+    }
+  }
+
+  const kindOf = (asking: Promise<unknown>) =>
+    asking.then(
+      () => 'answered',
+      (error: unknown) => (error instanceof ApiError ? error.kind : String(error)),
+    );
+
+  it('is told to the holder of the name, as it is known in that moment', async () => {
+    const key = await relay.holder('lena');
+    const seen: unknown[] = [];
+    const before = relay.deviceRenewalMs;
+    relay.deviceRenewalMs = async (certificate) => {
+      seen.push(certificate);
+      return Date.UTC(2026, 0, 2);
+    };
+    const answer = await when(key, 'lena');
+    relay.deviceRenewalMs = before;
+    expect(answer.text('renewAt')).toBe('2026-01-02T00:00:00.000Z');
+    expect(seen).toEqual([{ thumbprint: key.publicKey.thumbprint, name: 'lena' }]);
+  });
+
+  it('is told to nobody else, and of no former name', async () => {
+    const key = await relay.holder('luis');
+    await relay.holder('lotte');
+    const [name, to] = [deviceName('luis'), deviceName('luisa')];
+    await relay.registry.perform(rename({ name, to, by: OPERATOR }));
+    const kinds = await known(Date.now(), () =>
+      Promise.all(['lotte', 'luis', 'nobody-has-it'].map((each) => kindOf(when(key, each)))),
+    );
+    expect(kinds).toEqual(['name-unknown', 'name-unknown', 'name-unknown']);
+    expect(await known(Date.now(), () => kindOf(when(key, 'luisa')))).toBe('answered');
+    const { thumbprint } = key.publicKey;
+    await relay.registry.revoke({ thumbprint, actor: 'test' });
+    expect(await known(Date.now(), () => kindOf(when(key, 'luisa')))).toBe('device-barred');
+  });
+
+  it('is unknown where there is no certificate; what is no name is refused', async () => {
+    const key = await relay.holder('lukas');
+    expect(await kindOf(when(key, 'lukas'))).toBe('certificate-unknown');
+    for (const name of ['', '-x-', 'x'.repeat(64), 'lukas&name=lena', 'lukas&more=1']) {
+      expect([name, await kindOf(when(key, name))]).not.toContain('answered');
+    }
+    const nameless = relay.api(key).ask('GET', '/v1/device/certificate');
+    expect(await kindOf(nameless)).toMatch(/^invalid/);
+  });
+});
+
 describe('who asks for what is not his gets no certificate', () => {
   it('a CSR that asks for another name, for one beside the own, or for the zone', async () => {
     const key = await relay.holder('bertha');
