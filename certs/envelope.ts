@@ -2,32 +2,25 @@
 // backups or a disk reads no key. AES-256-GCM with a data key per text, which a key of the envelope's
 // file wraps. What a text is about is authenticated: put into another row, it does not open.
 //
-// The file has a line per key. The first one seals, all of them open; a new key is put at the head.
-// A process that runs reads the file again when it has changed, so that it follows by itself.
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
-import { openStore, type Store } from './store.ts';
+// Of the keys in the file (envelope-file.ts) the first one seals, and all of them open. A process that
+// runs reads the file again when it has changed, so that it follows by itself.
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { EnvelopeError } from './envelope-error.ts';
+import {
+  createKeyFile,
+  damaged,
+  type EnvelopeKey,
+  KEY_BYTES,
+  makeKey,
+  readKeyFile,
+  versionOf,
+  writeKeyFile,
+} from './envelope-file.ts';
 
 const ENVELOPE_LIMITS = {
-  /** Of the file: one key a week for years. */
-  keysMax: 500,
   /** Of a sealed text: a key has some 300 bytes, a chain some thousand. */
   textCharsMax: 1_000_000,
 } as const;
-
-export type EnvelopeErrorCode = 'ERR_ENVELOPE_FILE' | 'ERR_ENVELOPE_KEY' | 'ERR_ENVELOPE_TEXT';
-
-/** The message never has a key, nor what was sealed. */
-export class EnvelopeError extends Error {
-  override readonly name = 'EnvelopeError';
-  readonly code: EnvelopeErrorCode;
-
-  constructor(code: EnvelopeErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-}
 
 export class Envelope {
   readonly #file: string;
@@ -43,24 +36,36 @@ export class Envelope {
 
   /** The file is made if it is absent, with one new key. A damaged one is refused and left as it is. */
   static async open(file: string): Promise<Envelope> {
-    if (versionOf(file) === undefined) {
-      const store = await storeOf(file);
-      // Of several processes that start at once, one makes it, and the others read that.
-      await store.create(basename(file), formatKeys([makeKey()]));
-    }
+    if (versionOf(file) === undefined) await createKeyFile(file);
+    return Envelope.existing(file);
+  }
+
+  /** Of a file that somebody else has made. */
+  static existing(file: string): Envelope {
     const version = versionOf(file) ?? '';
-    return new Envelope(file, readKeys(file), version);
+    return new Envelope(file, readKeyFile(file).keys, version);
   }
 
   /** Puts a new key at the head of the file, which exists. The older ones stay, to open with. */
   static async addKey(file: string): Promise<Envelope> {
-    const keys = readKeys(file);
-    if (keys.length >= ENVELOPE_LIMITS.keysMax) {
-      throw damaged(file, `has ${keys.length} keys. Remove the lines of those that seal nothing`);
-    }
-    const store = await storeOf(file);
-    await store.write(basename(file), formatKeys([makeKey(), ...keys]));
-    return Envelope.open(file);
+    const { keys, waits } = readKeyFile(file);
+    await writeKeyFile(file, { keys: [makeKey(), ...keys], waits });
+    return Envelope.existing(file);
+  }
+
+  /** Puts a new key at the end: it opens, and does not seal yet. False: one waits there already. */
+  static async addWaitingKey(file: string): Promise<boolean> {
+    const { keys, waits } = readKeyFile(file);
+    if (!waits) await writeKeyFile(file, { keys: [...keys, makeKey()], waits: true });
+    return !waits;
+  }
+
+  /** Has the key seal that waits. False: none does, most likely since it seals already. */
+  static async useWaitingKey(file: string): Promise<boolean> {
+    const { keys, waits } = readKeyFile(file);
+    const moved = [...keys.slice(-1), ...keys.slice(0, -1)];
+    if (waits) await writeKeyFile(file, { keys: moved, waits: false });
+    return waits;
   }
 
   /** Of the key that seals. */
@@ -86,6 +91,17 @@ export class Envelope {
   open(sealed: string, about: string): string {
     const { dataKey, body } = this.#unwrap(sealed, about);
     return decrypt(dataKey, body, `${TEXT_CONTEXT}\n${about}`, about).toString();
+  }
+
+  /** Whether it can be opened at all, now. */
+  opens(sealed: string, about: string): boolean {
+    try {
+      this.open(sealed, about);
+      return true;
+    } catch (error) {
+      if (error instanceof EnvelopeError) return false;
+      throw error;
+    }
   }
 
   /** Whether the key that seals now has sealed it. */
@@ -115,7 +131,8 @@ export class Envelope {
       throw new EnvelopeError(
         'ERR_ENVELOPE_KEY',
         `The ${about} is sealed under the key ${keyId}, which ${this.#file} does not have. ` +
-          'Put the file back from where the others of this registry, or a backup, have it.',
+          'Put the file back from where the others of this registry, or a backup, have it. ' +
+          `If it is lost: ${LAST_RESORT}`,
       );
     }
     return { dataKey: decrypt(key.secret, wrapped, wrapping(keyId, about), about), body };
@@ -136,7 +153,7 @@ export class Envelope {
     const version = versionOf(this.#file);
     if (version === undefined || version === this.#version) return;
     try {
-      this.#keys = readKeys(this.#file);
+      this.#keys = readKeyFile(this.#file).keys;
       this.#version = version;
     } catch (error) {
       if (!(error instanceof EnvelopeError)) throw error;
@@ -144,91 +161,17 @@ export class Envelope {
   }
 }
 
-async function storeOf(file: string): Promise<Store> {
-  if (!/^[a-z0-9_][a-z0-9_.-]*$/.test(basename(file))) {
-    throw new EnvelopeError(
-      'ERR_ENVELOPE_FILE',
-      `The file of envelope keys ${file} is not written. Give it a name of lower-case letters, digits, ` +
-        'dots, hyphens and underscores.',
-    );
-  }
-  return openStore(dirname(file));
-}
-
-interface EnvelopeKey {
-  /** The beginning of its hash, so that a damaged line is found. */
-  readonly id: string;
-  readonly secret: Buffer;
-}
-
-const KEY_BYTES = 32;
+/** It is the same for certificates and for accounts at authorities, which nobody can order. */
+const LAST_RESORT =
+  'waygate relay forget-sealed-keys --yes drops what no key opens; relays make and order it anew.';
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 const CIPHER = 'aes-256-gcm';
 const FORMAT = 'waygate-sealed-1';
 const TEXT_CONTEXT = 'waygate sealed text 1';
 
-const HEAD = `# The keys that seal private keys in Waygate's registry. All relays of a registry have the same file.
-# The first key seals; the others open what was sealed before. Without its key, a text is lost: keep a
-# copy of this file, apart from the copies of the registry.
-`;
-
 function wrapping(keyId: string, about: string): string {
   return `waygate data key 1\n${keyId}\n${about}`;
-}
-
-function makeKey(): EnvelopeKey {
-  const secret = randomBytes(KEY_BYTES);
-  return { id: idOf(secret), secret };
-}
-
-function idOf(secret: Buffer): string {
-  return createHash('sha256')
-    .update('waygate envelope key')
-    .update(secret)
-    .digest('hex')
-    .slice(0, 16);
-}
-
-function formatKeys(keys: readonly EnvelopeKey[]): string {
-  return HEAD + keys.map(({ id, secret }) => `${id} ${secret.toString('base64url')}\n`).join('');
-}
-
-function readKeys(file: string): readonly EnvelopeKey[] {
-  const lines = readText(file)
-    .split('\n')
-    .map((line, at) => ({ line: line.trim(), number: at + 1 }))
-    .filter(({ line }) => line !== '' && !line.startsWith('#'));
-  if (lines.length === 0) throw damaged(file, 'has no key');
-  const keys = lines.map(({ line, number }) => {
-    const [, id, text = ''] = /^([0-9a-f]{16}) ([\w-]{43})$/.exec(line) ?? [];
-    const secret = Buffer.from(text, 'base64url');
-    if (id === undefined || idOf(secret) !== id)
-      throw damaged(file, `is damaged in line ${number}`);
-    return { id, secret };
-  });
-  return keys;
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    const next =
-      reason === 'ENOENT' ? 'Put it back from a backup.' : 'Give it to the user that runs Waygate.';
-    throw new EnvelopeError(
-      'ERR_ENVELOPE_FILE',
-      `The file of envelope keys ${file} cannot be read (${reason}). ${next}`,
-      { cause: error },
-    );
-  }
-}
-
-/** `undefined`: there is no file. */
-function versionOf(file: string): string | undefined {
-  const stat = statSync(file, { bigint: true, throwIfNoEntry: false });
-  return stat === undefined ? undefined : `${stat.ino} ${stat.size} ${stat.mtimeNs}`;
 }
 
 interface Sealed {
@@ -279,14 +222,7 @@ function decrypt(key: Buffer, bytes: Buffer, context: string, about: string): Bu
 function foreign(about: string, why: string, cause?: unknown): EnvelopeError {
   return new EnvelopeError(
     'ERR_ENVELOPE_TEXT',
-    `The sealed ${about} does not open: ${why}. Have that certificate renewed.`,
+    `The sealed ${about} does not open: ${why}. If it stays so: ${LAST_RESORT}`,
     { cause },
-  );
-}
-
-function damaged(file: string, what: string): EnvelopeError {
-  return new EnvelopeError(
-    'ERR_ENVELOPE_FILE',
-    `The file of envelope keys ${file} ${what}. Nothing was changed. Put it back from a backup.`,
   );
 }

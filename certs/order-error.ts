@@ -24,6 +24,8 @@ export interface OrderErrorFacts {
   readonly hostname?: string | undefined;
   /** Of the answer in HTTP; absent when there was none. */
   readonly status?: number | undefined;
+  /** It is there and answers, and has not made up its mind. */
+  readonly undecided?: boolean;
   readonly cause?: unknown;
 }
 
@@ -34,6 +36,7 @@ export class OrderError extends Error {
   readonly retryAfterMs: number | undefined;
   readonly hostname: string | undefined;
   readonly status: number | undefined;
+  readonly undecided: boolean;
 
   constructor(code: OrderErrorCode, message: string, facts: OrderErrorFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
@@ -42,6 +45,7 @@ export class OrderError extends Error {
     this.retryAfterMs = facts.retryAfterMs;
     this.hostname = facts.hostname;
     this.status = facts.status;
+    this.undecided = facts.undecided ?? false;
   }
 
   /** The certificate that this one should replace has been replaced before (RFC 9773, section 5). */

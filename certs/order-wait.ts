@@ -20,6 +20,13 @@ export const ORDER_LIMITS = {
   failuresMax: 3,
   /** A Retry-After beyond it is for whoever plans attempts, and not sat out within one. */
   retryAfterMs: 15_000,
+  /**
+   * ZeroSSL names a day with what it decides within seconds: so often what is undecided is asked again all
+   * the same, that far apart.
+   */
+  earlyMax: 4,
+  /** What is undecided still is believed to be so for no longer; it is one question to see. */
+  undecidedMaxMs: 3_600_000,
 } as const;
 
 /** The same for whoever cannot wait as long, such as a test. */
@@ -46,13 +53,18 @@ export async function waitUntil<T>(
 ): Promise<T> {
   const startedMs = performance.now();
   let pauseMs = limits.firstPauseMs;
-  let retryAfterMs = 0;
-  for (let failures = 0; ; ) {
-    const nextMs = Math.max(pauseMs, retryAfterMs);
+  let said: Said = { retryAfterMs: 0, answered: true };
+  for (let failures = 0, early = 0; ; ) {
+    const { answered, retryAfterMs } = said;
+    const long = retryAfterMs > limits.retryAfterMs;
+    if (long) early = answered ? early + 1 : Number.POSITIVE_INFINITY;
+    const nextMs = Math.max(pauseMs, long ? limits.retryAfterMs : retryAfterMs);
     const late = performance.now() - startedMs + nextMs > limits.decisionMs;
-    if (late || retryAfterMs > limits.retryAfterMs) {
+    if (late || early > limits.earlyMax) {
+      const laterMs = Math.max(pauseMs, retryAfterMs);
       throw new OrderError('ERR_ORDER_UNAVAILABLE', `${undecided}. It is asked again later.`, {
-        retryAfterMs: nextMs,
+        retryAfterMs: answered ? Math.min(laterMs, limits.undecidedMaxMs) : laterMs,
+        undecided: answered,
       });
     }
     await pause(nextMs, undefined, { signal }).catch(() => {
@@ -64,9 +76,15 @@ export async function waitUntil<T>(
       return error;
     });
     if ('value' in told && decided(told.value)) return told.value;
-    retryAfterMs = told.retryAfterMs ?? 0;
+    said = { retryAfterMs: told.retryAfterMs ?? 0, answered: 'value' in told };
     pauseMs = Math.min(pauseMs * 2, limits.longestPauseMs);
   }
+}
+
+interface Said {
+  readonly retryAfterMs: number;
+  /** It was asked and told how things are; else it could not be asked, or would not tell. */
+  readonly answered: boolean;
 }
 
 function isPassing(error: unknown): error is OrderError {

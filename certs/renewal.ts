@@ -45,7 +45,7 @@ export interface Lifetime {
 /** In epoch milliseconds; it may be over already. The seed, 0 to below 1, belongs to the certificate. */
 export function renewAtMs(
   { notBeforeMs, notAfterMs }: Lifetime,
-  window: RenewalWindow | undefined,
+  window: Pick<RenewalWindow, 'startMs' | 'endMs'> | undefined,
   seed: number,
 ): number {
   const lifeMs = Math.max(notAfterMs - notBeforeMs, 0);

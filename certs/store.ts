@@ -1,8 +1,9 @@
 // Key and certificate files of one directory. The contract: a reader sees the old content or the new,
 // never a part, whatever crashes or fills up in between; what `write` and `create` have acknowledged
-// survives a power cut. Files have mode 0600, the directory 0700. Entries are flat file names.
+// survives a power cut. Files have mode 0600, the directory 0700. Entries are flat file names. What root
+// replaces stays its owner's, from the first instant.
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, rename, rm, unlink } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 export type StoreErrorCode = 'ERR_STORE_WRITE' | 'ERR_STORE_READ';
@@ -89,8 +90,12 @@ async function place(
   const file = join(directory, checked(entry));
   const temporary = join(directory, TEMPORARY + randomBytes(9).toString('base64url'));
   try {
-    const handle = await open(temporary, 'wx', mode);
+    const owner = await ownerOf(file);
+    const handle = await open(temporary, 'wx', 0o600);
     try {
+      if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
+      // The umask has no say in it: somebody may have to read the file beside its owner.
+      await handle.chmod(mode);
       await handle.writeFile(content);
       await handle.sync();
     } finally {
@@ -103,6 +108,15 @@ async function place(
     await unlink(temporary).catch(() => undefined);
     throw failure('ERR_STORE_WRITE', file, error);
   }
+}
+
+/** Root may run a verb for a relay that is somebody else, who must read the file afterwards. */
+async function ownerOf(file: string): Promise<{ uid: number; gid: number } | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  return stat(file).catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  });
 }
 
 async function linked(temporary: string, file: string): Promise<boolean> {

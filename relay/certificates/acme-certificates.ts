@@ -4,7 +4,6 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { CertificateName } from '../../certs/certificate.ts';
-import { readChain } from '../../certs/chain.ts';
 import type { Envelope } from '../../certs/envelope.ts';
 import type { Store } from '../../certs/store.ts';
 import type { Hostname } from '../../dns/name.ts';
@@ -12,7 +11,7 @@ import { ChallengePublication } from '../challenge-publication.ts';
 import type { RelayConfig } from '../config.ts';
 import { formatNames } from '../registry/certificates/certificate-names.ts';
 import { certificateFor } from '../registry/certificates/present.ts';
-import { wantForDomain } from '../registry/deeds/wanted-certificate.ts';
+import { hastenForDomain, wantForDomain } from '../registry/deeds/wanted-certificate.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { AttemptParts } from './attempt.ts';
 import { authorityDirectory } from './authority-directories.ts';
@@ -49,6 +48,13 @@ export interface AcmeParts {
   readonly log: Logger;
   readonly now: () => number;
   readonly mayOrder: AttemptParts['mayOrder'];
+}
+
+export interface WantedForOwnDomain {
+  readonly domain: Hostname;
+  readonly wildcard: boolean;
+  /** What kept it from its certificate is gone: what failed is tried again as soon as it may be. */
+  readonly again?: boolean | undefined;
 }
 
 export class AcmeCertificates {
@@ -127,14 +133,17 @@ export class AcmeCertificates {
    * A certificate of an own domain is wanted, as long as that is proven; the same again changes nothing.
    * Whoever has looked at its DNS took seconds for it, in which the domain may have gone elsewhere.
    */
-  async want({ domain, wildcard }: { domain: Hostname; wildcard: boolean }): Promise<void> {
+  async want({ domain, wildcard, again = false }: WantedForOwnDomain): Promise<void> {
     const names: CertificateName[] = wildcard ? [domain, `*.${domain}`] : [domain];
     const { registry, now } = this.#parts;
     const work = { purpose: 'domain', subject: domain, thumbprint: '' } as const;
     const before = await registry.read(certificateFor(work));
-    if (before !== undefined && formatNames(before.names) === formatNames(names)) return;
-    const wanted = { domain, wildcard, names, nowMs: now() };
-    if (await registry.perform(wantForDomain(wanted))) this.issuance.wake();
+    const wanted = { domain, wildcard, nowMs: now() };
+    if (before === undefined || formatNames(before.names) !== formatNames(names)) {
+      if (await registry.perform(wantForDomain({ ...wanted, names }))) this.issuance.wake();
+    } else if (again && before.lastError !== undefined) {
+      if (await registry.perform(hastenForDomain(wanted))) this.issuance.wake();
+    }
   }
 
   async #zoneServed(
@@ -177,10 +186,4 @@ export class AcmeCertificates {
       return error instanceof Error ? error.message : 'The registry cannot be read.';
     }
   }
-}
-
-/** When a certificate of a device is to be renewed that nobody renews for it any more. */
-export function lateRenewalMs(chain: string): number {
-  const { notBeforeMs, notAfterMs } = readChain(chain);
-  return notBeforeMs + ((notAfterMs - notBeforeMs) * 2) / 3;
 }

@@ -8,7 +8,7 @@ import type { Envelope } from '../../certs/envelope.ts';
 import type { AcmeAuthority } from '../../certs/order.ts';
 import { renewAtMs } from '../../certs/renewal.ts';
 import type { Hostname } from '../../dns/name.ts';
-import { spendOrder } from '../registry/certificates/budget.ts';
+import { type Spent, spendOrder } from '../registry/certificates/budget.ts';
 import { keepOwnKey } from '../registry/certificates/device-keys.ts';
 import { finishWork } from '../registry/certificates/finish.ts';
 import { forgetOrder, keepOrder, postpone } from '../registry/certificates/held-work.ts';
@@ -39,7 +39,10 @@ export interface AttemptParts {
   readonly ended: (authority: string, ending: Ending) => void;
 }
 
-export type Consent = { readonly ok: true } | { readonly ok: false; readonly why: string };
+export type Consent =
+  | { readonly ok: true }
+  /** `rests`: not before somebody wants it again. */
+  | { readonly ok: false; readonly why: string; readonly rests?: boolean };
 
 /** What is signed, and how far its order is. */
 interface Request {
@@ -173,10 +176,7 @@ class Trial {
     const { replaces, exempt } = this.#replacing(acme);
     const cost = spending(this.#job, this.#authority, { zone, exempt, nowMs: now() });
     const spent = await registry.write(spendOrder(cost));
-    if (!spent.ok) {
-      const why = `The budget of ${this.#authority.name} is spent (${spent.which}).`;
-      return { waitUntilMs: spent.untilMs, why };
-    }
+    if (!spent.ok) return this.#later(spent);
     Object.assign(this.state, { begun: 'spent', exempt });
     if (purpose === 'device') {
       return { csr: Buffer.from(deviceCsr ?? '', 'base64'), key: undefined, replaces };
@@ -185,6 +185,13 @@ class Trial {
     const judged = judgeCsr(csr, names);
     if (judged.ok) await registry.write(keepOwnKey(judged.keyId, now()));
     return { csr, key: envelope.seal(keyPem, aboutCertificate(subject)), replaces };
+  }
+
+  #later({ which, untilMs }: Extract<Spent, { ok: false }>): Later {
+    const why = `The budget of ${this.#authority.name} is spent (${which}).`;
+    // Of a domain that fails again and again, people want to know why, and not how often that may be.
+    const told = which === 'perDomainPerHour' ? this.#job.lastError : undefined;
+    return { waitUntilMs: untilMs, why: told ?? why };
   }
 
   /** What is told to be replaced, where that can be told; in its window it is in no budget. */
@@ -198,7 +205,7 @@ class Trial {
     const { purpose, subject } = this.#job;
     if (purpose !== 'domain' || this.#parts.mayOrder === undefined) return;
     const consent = await this.#parts.mayOrder(subject);
-    if (!consent.ok) throw new NotNow(consent.why);
+    if (!consent.ok) throw new NotNow(consent.why, consent.rests ?? false);
   }
 
   async #keep({ csr, key }: Request, url: string): Promise<void> {

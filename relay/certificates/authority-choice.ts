@@ -18,10 +18,10 @@ export type Choice =
 
 /**
  * First the one whose turn it is by the failures so far. An order that is under way stays where it is,
- * unless its authority is away or has had its turn.
+ * unless its authority is away or has had its turn. One that has limited just this name is passed over.
  */
 export function chooseAuthority(
-  job: Pick<Job, 'attempts' | 'order'>,
+  job: Pick<Job, 'attempts' | 'order' | 'subject'>,
   authorities: readonly CertificateAuthority[],
   nowMs: number,
 ): Choice {
@@ -29,20 +29,26 @@ export function chooseAuthority(
   const inTurn = [...authorities.slice(first), ...authorities.slice(0, first)];
   const [begun] = inTurn;
   if (begun !== undefined && begun.name === job.order?.ca) {
-    const { why, untilMs } = begun.rest;
-    if (why === 'limited' && untilMs < nowMs + ORDER_PATIENCE_MS) return waiting([begun], nowMs);
+    const { why, untilMs } = begun.rest.of(job.subject);
+    const soon = untilMs < nowMs + ORDER_PATIENCE_MS;
+    if (why === 'limited' && soon) return waiting(job, [begun], nowMs);
   }
-  const ready = inTurn.filter(({ rest }) => rest.room > 0);
-  return ready.length > 0 ? { ready } : waiting(authorities, nowMs);
+  const ready = inTurn.filter(({ rest }) => rest.of(job.subject).room > 0);
+  return ready.length > 0 ? { ready } : waiting(job, authorities, nowMs);
 }
 
 /** What a doubtful authority is left alone with while one attempt is there. */
 const PROBE_MS = 30_000;
 
-function waiting(authorities: readonly CertificateAuthority[], nowMs: number): Choice {
-  const soonestMs = Math.min(...authorities.map(({ rest }) => rest.untilMs));
+function waiting(
+  { subject }: Pick<Job, 'subject'>,
+  authorities: readonly CertificateAuthority[],
+  nowMs: number,
+): Choice {
+  const rests = authorities.map(({ rest }) => rest.of(subject));
+  const soonestMs = Math.min(...rests.map(({ untilMs }) => untilMs));
   const names = authorities.map(({ name }) => name).join(', ');
-  const why = authorities.some(({ rest }) => rest.why === 'limited')
+  const why = rests.some((rest) => rest.why === 'limited')
     ? `As many certificates were ordered as ${names} allows; it has said when to come again.`
     : `${names} cannot be reached. One order tries again now and then, and this one waits for that.`;
   return { waitUntilMs: Math.max(soonestMs, nowMs + PROBE_MS), why };

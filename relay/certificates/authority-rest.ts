@@ -1,6 +1,7 @@
 // Whether an authority may be asked now. One that is away is left alone for a while that grows, and then
 // a single attempt tells whether it is back: thousands of names that wait cost it, and us, no thousands of
 // attempts. One that says when to come again is believed. Times are those of the clock that is handed in.
+import type { WorkKey } from '../registry/certificates/work.ts';
 
 export const REST_LIMITS = {
   /** In a row; fewer are ordinary in a network. */
@@ -15,6 +16,8 @@ export const REST_LIMITS = {
   limitedMaxMs: 7 * 86_400_000,
   /** But of one name, which may have met a limit of its own, the others do not believe it for longer. */
   limitedAllMaxMs: 3 * 3_600_000,
+  /** Names that have met a limit of their own and are remembered; the oldest give way. */
+  limitedNamesMax: 10_000,
 } as const;
 
 export class AuthorityRest {
@@ -24,6 +27,8 @@ export class AuthorityRest {
   #failures = 0;
   #rests = 0;
   #underWay = 0;
+  /** Names that have met a limit here, and until when. */
+  readonly #limited = new Map<string, number>();
 
   constructor(now: () => number) {
     this.#now = now;
@@ -47,6 +52,13 @@ export class AuthorityRest {
   get room(): number {
     if (this.#now() < this.#untilMs) return 0;
     return this.doubtful ? Math.max(0, 1 - this.#underWay) : Infinity;
+  }
+
+  /** The same for one name, which may have met a limit that is not for all. */
+  of(subject: string): Pick<AuthorityRest, 'untilMs' | 'why' | 'room'> {
+    const untilMs = this.#limited.get(subject) ?? 0;
+    if (untilMs <= this.#now()) return this;
+    return { untilMs: Math.max(untilMs, this.#untilMs), why: 'limited', room: 0 };
   }
 
   /** Every attempt begins and ends here. */
@@ -78,12 +90,19 @@ export class AuthorityRest {
   /**
    * Too much was asked. A limit that an own domain meets may be of that domain alone, and its owner can
    * bring that about at will, for as many domains as he has: it never stops the others, and one that is
-   * of the account is met by the next name of the zone. Returns how long the name that met it waits.
+   * of the account is met by the next name of the zone. Returns how long the name that met it waits here.
    */
-  limited(retryAfterMs: number | undefined, ofOwnDomain: boolean): number {
-    const { limitedMs, limitedMaxMs, limitedAllMaxMs } = REST_LIMITS;
+  limited(
+    retryAfterMs: number | undefined,
+    { subject, purpose }: Pick<WorkKey, 'subject' | 'purpose'>,
+  ): number {
+    const { limitedMs, limitedMaxMs, limitedAllMaxMs, limitedNamesMax } = REST_LIMITS;
     const waitMs = Math.min(limitedMaxMs, retryAfterMs ?? limitedMs);
-    if (!ofOwnDomain) this.#rest(Math.min(waitMs, limitedAllMaxMs), 'limited');
+    this.#limited.delete(subject);
+    this.#limited.set(subject, this.#now() + waitMs);
+    const [oldest] = this.#limited.keys();
+    if (this.#limited.size > limitedNamesMax && oldest !== undefined) this.#limited.delete(oldest);
+    if (purpose !== 'domain') this.#rest(Math.min(waitMs, limitedAllMaxMs), 'limited');
     return waitMs;
   }
 

@@ -13,16 +13,17 @@ import { type Hostname, parseHostname } from '../../dns/name.ts';
 import { type RelayConfig, relayFiles } from '../config.ts';
 import { tlsSettings } from '../entrance/tls-settings.ts';
 import type {
+  CertificateOfDevice,
   DeviceCertificateState,
   WantedDeviceCertificate,
 } from '../portal/device-certificates.ts';
 import { certificateFor, type WantedCertificate } from '../registry/certificates/present.ts';
 import { wantForDevice } from '../registry/deeds/wanted-certificate.ts';
 import type { Registry } from '../registry/registry.ts';
-import { AcmeCertificates, lateRenewalMs } from './acme-certificates.ts';
+import { AcmeCertificates, type WantedForOwnDomain } from './acme-certificates.ts';
 import { ChallengeAnswers } from './answers.ts';
 import type { AttemptParts } from './attempt.ts';
-import { isWithDevice, WITH_DEVICE_MS } from './device-work.ts';
+import { deviceRenewalMs, isWithDevice } from './device-work.ts';
 import { endedSubjects } from './ended-subjects.ts';
 import { exposeCertificates } from './metrics.ts';
 import { subjectsOf } from './subjects.ts';
@@ -57,9 +58,10 @@ export interface Certificates {
   /** Absent: there is a local authority, which has nothing to order. */
   readonly acme: AcmeCertificates | undefined;
   deviceCertificate(wanted: WantedDeviceCertificate): Promise<DeviceCertificateState>;
+  deviceRenewalMs(certificate: CertificateOfDevice): Promise<number | undefined>;
   domainCertificate(domain: string): Promise<DomainCertificate>;
   /** A certificate for an own domain is wanted; the same again changes nothing. */
-  wantDomain(wanted: { readonly domain: Hostname; readonly wildcard: boolean }): Promise<void>;
+  wantDomain(wanted: WantedForOwnDomain): Promise<void>;
   /** How CAA records name the authorities, as far as they have told. */
   caaIdentities(): readonly string[];
   /** There may be work to do, which somebody has asked for. */
@@ -135,8 +137,11 @@ async function openLocal(
       const judged = judgeCsr(csr, [subject, `*.${subject}`]);
       if (!judged.ok) throw new Error(judged.fault);
       const signed = await authority.sign([subject, `*.${subject}`], judged.publicKeyDer);
-      return { kind: 'issued', chain: signed.certPem, renewAtMs: lateRenewalMs(signed.certPem) };
+      const chain = signed.certPem;
+      return { kind: 'issued', chain, renewAtMs: deviceRenewalMs({ chain }) };
     },
+    // It keeps no list of them, and revokes none.
+    deviceRenewalMs: () => Promise.resolve(undefined),
     domainCertificate: () => Promise.resolve({ state: 'failing', problem: LOCAL_ONLY }),
     wantDomain: () => Promise.resolve(),
     caaIdentities: () => [],
@@ -170,6 +175,13 @@ async function openAcme(parts: Parameters<typeof AcmeCertificates.open>[0]): Pro
       if (await registry.perform(wantForDevice(wanted))) acme.issuance.wake();
       return deviceState(await registry.read(certificateFor(work)), now());
     },
+    async deviceRenewalMs({ thumbprint, name }) {
+      const subject = parseHostname(`${name}.${config.zone}`);
+      if (subject === undefined) return undefined;
+      const work = { purpose: 'device', subject, thumbprint } as const;
+      const present = (await registry.read(certificateFor(work)))?.present;
+      return present === undefined ? undefined : deviceRenewalMs(present);
+    },
     domainCertificate: async (subject) =>
       domainState(
         await registry.read(certificateFor({ purpose: 'domain', subject, thumbprint: '' })),
@@ -191,9 +203,8 @@ const DEVICE_LIMITS = {
 
 function deviceState(wanted: WantedCertificate | undefined, nowMs: number): DeviceCertificateState {
   if (wanted?.present !== undefined && isWithDevice({ ...wanted, purpose: 'device' })) {
-    const { dueAtMs, present } = wanted;
-    const renewAtMs = dueAtMs === WITH_DEVICE_MS ? lateRenewalMs(present.chain) : dueAtMs;
-    return { kind: 'issued', chain: present.chain, renewAtMs };
+    const { present } = wanted;
+    return { kind: 'issued', chain: present.chain, renewAtMs: deviceRenewalMs(present) };
   }
   const { retryMsMin, retryMsMax } = DEVICE_LIMITS;
   const untilDueMs = (wanted?.dueAtMs ?? nowMs) - nowMs;

@@ -1,6 +1,6 @@
 // What follows from an attempt that failed: whose fault it was, what becomes of the order and of what was
 // spent for it, and when it is tried again. What people read of it has no secrets.
-import { EnvelopeError } from '../../certs/envelope.ts';
+import { EnvelopeError } from '../../certs/envelope-error.ts';
 import { OrderError } from '../../certs/order-error.ts';
 import { nextAuthority, retryDelayMs } from '../../certs/retry-ladder.ts';
 import { failWork, forgetOrder, keepLease } from '../registry/certificates/held-work.ts';
@@ -28,6 +28,8 @@ const FAILURE_LIMITS = {
   afterDeadOrderMs: 13 * 60_000,
   /** What an authority says of when to come again is believed up to this, unless it is a limit. */
   retryAfterMaxMs: 6 * 3_600_000,
+  /** What rests is looked at as often, in case that nobody has said that it is wanted again. */
+  restMs: 6 * 3_600_000,
 } as const;
 
 /** Somebody else has the job by now: whatever was done for it is theirs. */
@@ -38,6 +40,13 @@ export class LeaseLost extends Error {
 /** An order would fail, so none is begun. The message says why. */
 export class NotNow extends Error {
   override readonly name = 'NotNow';
+  /** Nobody wants it for now. Whoever does again says so, and it does not count as failing meanwhile. */
+  readonly rests: boolean;
+
+  constructor(why: string, rests: boolean) {
+    super(why);
+    this.rests = rests;
+  }
 }
 
 export interface FailedAttempt {
@@ -70,7 +79,7 @@ export async function settleFailure(failed: FailedAttempt, error: unknown): Prom
   log.warn({ ...facts, retryInSeconds, at: placeOf(error) }, 'no certificate was issued');
   if (verdict.order === 'dead' && !(await registry.write(forgetOrder(job)))) return;
   await giveBack(failed, verdict);
-  const attempts = job.attempts + verdict.counts;
+  const attempts = verdict.rests ? 0 : job.attempts + verdict.counts;
   await registry.write(
     failWork(job, {
       ...{ message, attempts, nowMs: now(), nextAtMs: now() + waitMs },
@@ -93,25 +102,31 @@ interface Verdict {
   readonly used: boolean;
   /** 1: it was an attempt; 0: only its turn has not come. */
   readonly counts: 0 | 1;
+  /** It has no failures any more, for it is not wanted now. */
+  readonly rests: boolean;
 }
 
 function judge({ job, authority, parts, begun }: FailedAttempt, error: unknown): Verdict {
   const ladderMs = retryDelayMs(job.attempts + 1, parts.random());
-  const usual = { waitMs: ladderMs, order: 'lives', used: false, counts: 1 } as const;
-  if (error instanceof NotNow) return { ...usual, ending: 'not-now', message: error.message };
+  const usual = { waitMs: ladderMs, order: 'lives', used: false, counts: 1, rests: false } as const;
+  if (error instanceof NotNow) {
+    const { message, rests } = error;
+    const waitMs = rests ? FAILURE_LIMITS.restMs : ladderMs;
+    return { ...usual, ending: 'not-now', message, rests, waitMs };
+  }
   if (!(error instanceof OrderError)) return { ...usual, ending: 'fault', message: faultOf(error) };
   const { code, message, retryAfterMs = 0 } = error;
   const deadMs = Math.max(ladderMs, FAILURE_LIMITS.afterDeadOrderMs);
   const { rest } = authority;
-  const ofOwnDomain = job.purpose === 'domain';
   switch (code) {
     case 'ERR_ORDER_RATE_LIMITED': {
-      const waitMs = rest.limited(error.retryAfterMs, ofOwnDomain);
+      const waitMs = rest.limited(error.retryAfterMs, job);
       return { ...usual, ending: 'rate-limited', message, waitMs: elsewhere(waitMs), counts: 0 };
     }
     case 'ERR_ORDER_UNAVAILABLE': {
+      if (error.undecided) rest.answered();
       // An own domain whose servers keep the authority waiting says nothing of the authority.
-      if (!ofOwnDomain || begun !== 'begun') rest.unavailable(retryAfterMs);
+      else if (job.purpose !== 'domain' || begun !== 'begun') rest.unavailable(retryAfterMs);
       const waitMs = Math.max(ladderMs, Math.min(retryAfterMs, FAILURE_LIMITS.retryAfterMaxMs));
       return { ...usual, ending: 'unavailable', message, waitMs };
     }
@@ -128,10 +143,11 @@ function judge({ job, authority, parts, begun }: FailedAttempt, error: unknown):
       return { ...usual, ending: 'wrong-chain', message, order: 'dead', used: true };
   }
 
-  /** When another authority may be asked meanwhile, the name does not wait for the one that is limited. */
+  /** When another authority may be asked sooner, the name does not wait for the one that is limited. */
   function elsewhere(waitMs: number): number {
-    const others = parts.authorities.filter((each) => each !== authority && each.rest.room > 0);
-    return rest.room === 0 && others.length > 0 ? SOON_MS : waitMs;
+    const others = parts.authorities.filter((each) => each !== authority);
+    const sooner = others.map((each) => each.rest.of(job.subject).untilMs - parts.now());
+    return Math.max(SOON_MS, Math.min(waitMs, ...sooner));
   }
 }
 

@@ -5,7 +5,7 @@
 
 import { keepLease } from '../registry/certificates/held-work.ts';
 import type { Job } from '../registry/certificates/job.ts';
-import { takeWork } from '../registry/certificates/job.ts';
+import { takeWork, type UnreadableWork } from '../registry/certificates/job.ts';
 import { type AttemptParts, attempt } from './attempt.ts';
 import type { Ending } from './failed-attempt.ts';
 
@@ -109,8 +109,16 @@ export class Issuance {
   async #taken(max: number): Promise<readonly Job[]> {
     const { registry, holder, now, log } = this.#options;
     const { leaseMs } = this.#limits;
+    // The taking is repeated when others are in its way, and tells of the row again then.
+    const spoilt = new Map<string, UnreadableWork>();
+    const unreadable = (row: UnreadableWork) => void spoilt.set(row.subject, row);
+    const taking = { holder, nowMs: now(), leaseMs, max, unreadable };
     try {
-      return await registry.write(takeWork({ holder, nowMs: now(), leaseMs, max }));
+      const jobs = await registry.write(takeWork(taking));
+      for (const { subject, purpose, error } of spoilt.values()) {
+        log.error({ err: error, subject, purpose }, 'certificates: a row cannot be read');
+      }
+      return jobs;
     } catch (error) {
       log.warn({ err: error }, 'certificates: the registry cannot be asked for work');
       return [];

@@ -43,7 +43,10 @@ export interface DomainsOptions extends LookParts {
 }
 
 /** Whether a certificate for a domain may be ordered. */
-export type DomainConsent = { readonly ok: true } | { readonly ok: false; readonly why: string };
+export type DomainConsent =
+  | { readonly ok: true }
+  /** `rests`: not before it is proven again, which is told by `want`. */
+  | { readonly ok: false; readonly why: string; readonly rests: boolean };
 
 export class Domains {
   readonly #options: DomainsOptions;
@@ -89,7 +92,7 @@ export class Domains {
     const rows = await this.#rows(wanted);
     const row = rows.find(({ state }) => state !== 'pending') ?? rows[0];
     if (row === undefined) throw unknownDomain(wanted.domain);
-    await this.#lookAt(row);
+    await this.#lookAt(row, 'asked');
     const [after] = await this.#rows({ ...wanted, name: row.name });
     if (after === undefined) throw unknownDomain(wanted.domain);
     return this.#report(after);
@@ -103,13 +106,13 @@ export class Domains {
   /** Looks before a certificate is ordered or renewed: an order that must fail costs all others. */
   async recheck(domain: string): Promise<DomainConsent> {
     const held = await this.#options.registry.read(domainHolder(domain));
-    if (held === undefined) return { ok: false, why: `Nobody has proven the domain ${domain}.` };
-    const row = (await this.#lookAt(held)) ?? held;
-    if (row.state === 'suspended') return { ok: false, why: `The domain ${domain} is suspended.` };
+    if (held === undefined) return resting(`Nobody has proven the domain ${domain}.`);
+    const row = (await this.#lookAt(held, 'order')) ?? held;
+    if (row.state === 'suspended') return resting(`The domain ${domain} is suspended.`);
     const wrong = parseSteps(row.finding).find(
       ({ step, state }) => state === 'wrong' && step !== 'live',
     );
-    return wrong === undefined ? { ok: true } : { ok: false, why: wrong.found };
+    return wrong === undefined ? { ok: true } : { ok: false, why: wrong.found, rests: false };
   }
 
   /** Begins the watch. */
@@ -162,7 +165,7 @@ export class Domains {
       const due = await registry.write(takeDueDomains({ nowMs, leaseMs, max }));
       for (const row of due) {
         // What is wrong with one of them is told there.
-        this.#lookAt(row, true).catch(() => undefined);
+        this.#lookAt(row, 'due').catch(() => undefined);
       }
     } catch (error) {
       // Of its own faults the registry has told.
@@ -172,17 +175,17 @@ export class Domains {
   }
 
   /** `undefined`: not now, for too many are looked at; or the row is gone. */
-  #lookAt(row: DomainRow, due = false): Promise<DomainRow | undefined> {
+  #lookAt(row: DomainRow, why: 'asked' | 'due' | 'order'): Promise<DomainRow | undefined> {
     const { target } = row;
     const recent = this.#looks.get(target);
     if (recent !== undefined) return recent;
     const { looksMax, againAfterMs } = this.#limits;
     const sinceMs = this.#options.now() - (row.checked_at ?? 0);
     // Another relay may have looked.
-    if (!due && sinceMs >= 0 && sinceMs < againAfterMs) return Promise.resolve(row);
+    if (why !== 'due' && sinceMs >= 0 && sinceMs < againAfterMs) return Promise.resolve(row);
     if (this.#running >= looksMax) return Promise.resolve(undefined);
     const startedMs = performance.now();
-    const looking = this.#look(row).finally(() => {
+    const looking = this.#look(row, why === 'asked').finally(() => {
       const forget = () => this.#looks.delete(target);
       const restMs = startedMs + againAfterMs - performance.now();
       if (restMs > 0) setTimeout(forget, restMs).unref();
@@ -192,12 +195,12 @@ export class Domains {
     return looking;
   }
 
-  async #look(row: DomainRow): Promise<DomainRow | undefined> {
+  async #look(row: DomainRow, asked: boolean): Promise<DomainRow | undefined> {
     const { domain, name } = row;
     this.#running += 1;
     this.#looked += 1;
     try {
-      return await look(row, this.#options, this.#end.signal);
+      return await look(row, this.#options, { end: this.#end.signal, asked });
     } catch (error) {
       if (!this.#end.signal.aborted) {
         this.#failed += 1;
@@ -228,6 +231,10 @@ export class Domains {
     const { registry, zone } = this.#options;
     return reportOf(row, { zone, relays: await registry.read(relayAddresses()) });
   }
+}
+
+function resting(why: string): DomainConsent {
+  return { ok: false, why, rests: true };
 }
 
 function holderOf(by: By): DomainHolder {

@@ -15,7 +15,7 @@ import {
   type DomainWorld,
   resolversSeeUs,
 } from './checks.ts';
-import { formatSteps } from './own-domain-report.ts';
+import { formatSteps, parseSteps } from './own-domain-report.ts';
 import type { PublicDns } from './public-dns.ts';
 import { proofOwner } from './records.ts';
 import type { DomainChange, DomainStep } from './report.ts';
@@ -36,7 +36,7 @@ export interface LookParts {
   /** By which our authorities go in CAA records. */
   readonly caaIdentities: readonly string[];
   readonly certificateOf: (domain: string) => Promise<CertificateState>;
-  /** Has a certificate for the domain ordered, if that is not so already. */
+  /** Has a certificate for the domain ordered, if that is not so already, or has failed. */
   readonly want: (domain: WantedDomainCertificate) => Promise<unknown>;
   /** Tells the owner of a name. */
   readonly tell: (change: DomainChange) => Promise<void>;
@@ -51,11 +51,21 @@ export interface WantedDomainCertificate {
   readonly domain: Hostname;
   /** What is one label below it as well. */
   readonly wildcard: boolean;
+  /** All is right now, by a person's word or after it was not: an order that failed is made again. */
+  readonly again: boolean;
+}
+
+export interface Looking {
+  readonly end: AbortSignal;
+  /** A person has asked for it, as one does who has put something right. */
+  readonly asked: boolean;
 }
 
 /** What the look has made of the row. */
 interface Standing {
   readonly served: boolean;
+  /** It is served since this look. */
+  readonly newly?: boolean;
   readonly failingSinceMs: number | null;
   /** Of the DNS. */
   readonly steps: readonly DomainStep[];
@@ -67,7 +77,7 @@ interface Standing {
 export async function look(
   row: DomainRow,
   parts: LookParts,
-  end: AbortSignal,
+  { end, asked }: Looking,
 ): Promise<DomainRow | undefined> {
   const { registry, now, publicPort } = parts;
   const signal = AbortSignal.any([end, AbortSignal.timeout(LOOK_LIMITS.lookMs)]);
@@ -79,7 +89,9 @@ export async function look(
   const standing = await standingOf(row, finding, world, parts);
   const { served, failingSinceMs } = standing;
   if (served && finding.caa === 'right') {
-    await parts.want({ domain: row.domain as Hostname, wildcard: row.wildcard === 1 });
+    const right = both(finding.proof, finding.routing) === 'right';
+    const again = right && (asked || standing.newly === true || wasWrong(row));
+    await parts.want({ domain: row.domain as Hostname, wildcard: row.wildcard === 1, again });
   }
   const service = await checkService(row, finding, { ...world, served });
   const steps = [...standing.steps, ...service];
@@ -137,7 +149,7 @@ async function rightful(
     }
   }
   if (row.failing_since !== null) news.push({ kind: 'back', domain, name, steps: [] });
-  return { served: true, failingSinceMs: null, steps, news };
+  return { served: true, newly: state !== 'proven', failingSinceMs: null, steps, news };
 }
 
 async function failing(
@@ -168,6 +180,12 @@ async function failing(
   log.warn({ domain, name, faults }, 'an own domain is suspended');
   const news = [{ kind: 'suspended', domain, name, steps: faults } as const];
   return { ...standing, served: false, news };
+}
+
+/** What the look before found in the DNS. */
+function wasWrong({ finding }: DomainRow): boolean {
+  const [proof, routing, caa] = parseSteps(finding);
+  return [proof, routing, caa].some((step) => step?.state === 'wrong');
 }
 
 function heldStep({ domain, proof }: DomainRow): DomainStep {

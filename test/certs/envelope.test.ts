@@ -1,8 +1,22 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  copyFile,
+  lstat,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { Envelope, EnvelopeError, type EnvelopeErrorCode } from '../../certs/envelope.ts';
+import { Envelope } from '../../certs/envelope.ts';
+import { EnvelopeError, type EnvelopeErrorCode } from '../../certs/envelope-error.ts';
+import { requires } from '../world/requires.ts';
 
 const SECRET = '-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n';
 const ALICE = 'certificate alice.vendor.dev';
@@ -111,6 +125,8 @@ describe('an envelope', () => {
     const message = refusal(() => stranger.open(sealed, ALICE), 'ERR_ENVELOPE_KEY');
     expect(message).toContain(sealer.keyId);
     expect(message).toContain(other);
+    expect(message).toContain('waygate relay forget-sealed-keys --yes');
+    expect([sealer.opens(sealed, ALICE), stranger.opens(sealed, ALICE)]).toEqual([true, false]);
   });
 });
 
@@ -154,6 +170,81 @@ describe('a new key', () => {
     expect(later.open(resealed, ALICE)).toBe(SECRET);
     refusal(() => later.open(old, ALICE), 'ERR_ENVELOPE_KEY');
     refusal(() => later.open(resealed, BOB), 'ERR_ENVELOPE_TEXT');
+  });
+});
+
+describe('a key that waits', () => {
+  test('opens everywhere, and seals nowhere before it is used', async () => {
+    const [file, copy] = [await keyFile(), await keyFile()];
+    const running = await Envelope.open(file);
+    const first = running.keyId;
+    expect(await Envelope.addWaitingKey(file)).toBe(true);
+    await copyFile(file, copy);
+    const elsewhere = await Envelope.open(copy);
+    expect(running.isCurrent(running.seal(SECRET, ALICE))).toBe(true);
+    expect([running.keyId, elsewhere.keyId]).toEqual([first, first]);
+    expect(await Envelope.useWaitingKey(file)).toBe(true);
+    const sealed = running.seal(SECRET, ALICE);
+    expect(running.keyId).not.toBe(first);
+    expect(elsewhere.open(sealed, ALICE)).toBe(SECRET);
+    // The other way round: who has the old order seals under the old key still.
+    expect(running.open(elsewhere.seal(SECRET, BOB), BOB)).toBe(SECRET);
+    await copyFile(file, copy);
+    expect(elsewhere.seal(SECRET, BOB).split('.')[1]).toBe(running.keyId);
+  });
+
+  test('is one, however often it is added, and used once: the old one does not come back', async () => {
+    const file = await keyFile();
+    await Envelope.open(file);
+    expect(await Envelope.useWaitingKey(file)).toBe(false);
+    expect(await Envelope.addWaitingKey(file)).toBe(true);
+    expect(await Envelope.addWaitingKey(file)).toBe(false);
+    expect(await keyLines(file)).toHaveLength(2);
+    expect(await Envelope.useWaitingKey(file)).toBe(true);
+    const lines = await keyLines(file);
+    expect(await Envelope.useWaitingKey(file)).toBe(false);
+    expect(await keyLines(file)).toEqual(lines);
+  });
+
+  test('waits on while another key is put at the head', async () => {
+    const file = await keyFile();
+    await Envelope.open(file);
+    await Envelope.addWaitingKey(file);
+    const waiting = (await keyLines(file)).at(-1);
+    await Envelope.addKey(file);
+    expect(await Envelope.addWaitingKey(file)).toBe(false);
+    expect(await Envelope.useWaitingKey(file)).toBe(true);
+    expect((await keyLines(file))[0]).toBe(waiting);
+  });
+});
+
+describe('a file that is replaced', () => {
+  test('keeps its mode, whatever the umask, and a link to it stays a link', async () => {
+    const [file, link] = [await keyFile(), await keyFile()];
+    await Envelope.open(file);
+    await chmod(file, 0o640);
+    await symlink(file, link);
+    const before = process.umask(0o077);
+    onTestFinished(() => void process.umask(before));
+    await Envelope.addKey(link);
+    expect((await stat(file)).mode & 0o777).toBe(0o640);
+    expect((await lstat(link)).isSymbolicLink()).toBe(true);
+    expect(await keyLines(file)).toHaveLength(2);
+  });
+});
+
+const need = requires('root');
+
+describe.skipIf(need.skip)('a file that root replaces', () => {
+  test('stays the one of the user that runs the relay', async () => {
+    const file = await keyFile();
+    await Envelope.open(file);
+    await chown(file, 4242, 4343);
+    await Envelope.addKey(file);
+    await Envelope.addWaitingKey(file);
+    await Envelope.useWaitingKey(file);
+    const { uid, gid, mode } = await stat(file);
+    expect([uid, gid, mode & 0o777]).toEqual([4242, 4343, 0o600]);
   });
 });
 

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readChain } from '../../certs/chain.ts';
 import { makeCsr } from '../../certs/csr.ts';
 import type { Order } from '../../certs/order.ts';
+import { ORDER_LIMITS, type OrderLimits } from '../../certs/order-wait.ts';
 import { certificateNames } from '../world/certificate-names.ts';
 import { HostileCa } from '../world/hostile-ca.ts';
 import type { ChainKind } from '../world/hostile-ca-signer.ts';
@@ -25,6 +26,9 @@ const ERROR = 'urn:ietf:params:acme:error:';
 function order(more: Partial<Order> = {}): Promise<{ chainPem: string; url: string }> {
   return stand.order(more);
 }
+
+/** What is a long Retry-After is asked again so soon. */
+const EARLY: Partial<OrderLimits> = { requestMs: 10_000, firstPauseMs: 2, retryAfterMs: 60 };
 
 const RATE_LIMITED: Misbehaviour = {
   status: 429,
@@ -224,21 +228,52 @@ describe('a hostile authority', () => {
     expect(ca.count('newAccount')).toBe(3);
   });
 
-  test('leaves an order processing: short waits are obeyed, long ones are given back', async () => {
+  test('names a day for what it decides within seconds, as ZeroSSL does: is asked again all the same', async () => {
+    ca.authorizationPolls = 2;
+    ca.processingPolls = 3;
+    ca.retryAfter = '86400';
+    const early = await stand.open({}, EARLY);
+    expect(await early.order(stand.wish())).toMatchObject({ url: urls[0] });
+    const asked = ca.requests.filter(({ endpoint }) => endpoint === 'order').map((one) => one.atMs);
+    // The first follows the first pause; it is the one that names the day.
+    const gaps = asked.slice(1).map((atMs, at) => atMs - (asked[at] ?? 0));
+    expect(gaps.length).toBeGreaterThan(1);
+    expect(Math.min(...gaps.slice(1))).toBeGreaterThanOrEqual((EARLY.retryAfterMs ?? 0) - 1);
+  });
+
+  test('has not finished, and wants to be asked again at once: it is, after a pause of ours', async () => {
     ca.processingPolls = 3;
     ca.retryAfter = '0';
     await order();
-    ca.retryAfter = '3600';
-    ca.processingPolls = 1;
+    expect(ca.finalisationsFor(ALICE)).toBe(1);
+  });
+
+  test('names a day and does not decide: left after a few questions, for an hour', async () => {
+    ca.processingPolls = Number.POSITIVE_INFINITY;
+    ca.retryAfter = '86400';
     ca.reuse = true;
-    await expect(order()).rejects.toMatchObject({
-      code: 'ERR_ORDER_UNAVAILABLE',
-      retryAfterMs: 3_600_000,
+    const early = await stand.open({}, EARLY);
+    await expect(early.order(stand.wish())).rejects.toMatchObject({
+      ...{ code: 'ERR_ORDER_UNAVAILABLE', undecided: true },
+      retryAfterMs: ORDER_LIMITS.undecidedMaxMs,
     });
-    const [, url] = urls;
-    ca.retryAfter = undefined;
+    expect(ca.count('order')).toBe(1 + ORDER_LIMITS.earlyMax);
+    const [url] = urls;
+    for (const each of ca.orders.values()) each.polls = 0;
     expect((await order({ url })).url).toBe(url);
-    expect(ca.finalisationsFor(ALICE)).toBe(2);
+    expect(ca.finalisationsFor(ALICE)).toBe(1);
+  });
+
+  test('is busy with a Retry-After of a day over an order: obeyed, and not asked again', async () => {
+    ca.processingPolls = Number.POSITIVE_INFINITY;
+    ca.reuse = true;
+    const headers = { 'retry-after': '86400' };
+    ca.spoil('order', { status: 503, problem: 'serverInternal', headers });
+    const early = await stand.open({}, EARLY);
+    await expect(early.order(stand.wish())).rejects.toMatchObject({
+      ...{ code: 'ERR_ORDER_UNAVAILABLE', undecided: false, retryAfterMs: 86_400_000 },
+    });
+    expect(ca.count('order')).toBe(1);
   });
 
   test('attack: an order that is processing for ever: left, and taken up again later', async () => {

@@ -1,10 +1,11 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { chown, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openStore, type Store, StoreError } from '../../certs/store.ts';
+import { requires } from '../world/requires.ts';
 
 let directory: string;
 let store: Store;
@@ -84,5 +85,30 @@ describe('a store', () => {
     }
     await once(writer, 'exit');
     expect(await (await openStore(directory)).read('a.pem')).toMatch(/^(\d)\1{99999}$/);
+  });
+});
+
+const need = requires('root');
+
+describe.skipIf(need.skip)('what root replaces', () => {
+  test("is at no instant root's, who may be killed at any", async () => {
+    await store.write('a.pem', 'old');
+    const file = join(directory, 'a.pem');
+    await chown(file, 4242, 4343);
+    let writing = true;
+    const writes = (async () => {
+      for (let round = 0; round < 30; round += 1) await store.write('a.pem', `new ${round}`);
+    })().finally(() => {
+      writing = false;
+    });
+    const owners = new Set<string>();
+    while (writing) {
+      const { uid, gid } = await stat(file);
+      owners.add(`${uid} ${gid}`);
+    }
+    await writes;
+    expect(owners).toEqual(new Set(['4242 4343']));
+    await store.write('b.pem', 'nobody had it before');
+    expect((await stat(join(directory, 'b.pem'))).uid).toBe(0);
   });
 });

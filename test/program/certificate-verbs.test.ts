@@ -1,6 +1,6 @@
-// `waygate relay certs`, `renew-cert` and `rotate-envelope-key` on the command line: what an operator reads,
-// and what a relay that runs makes of what he asks.
-import { appendFileSync, readFileSync } from 'node:fs';
+// `waygate relay certs`, `renew-cert`, `rotate-envelope-key` and `forget-sealed-keys` on the command line:
+// what an operator reads, and what a relay that runs makes of what he asks.
+import { appendFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Envelope } from '../../certs/envelope.ts';
@@ -199,5 +199,27 @@ describe.skipIf(need.skip)('while a relay runs', { timeout: 120_000 }, () => {
     );
     expect(old.map(({ subject }) => subject)).toEqual([]);
     expect(relay.log.filter(({ level }) => level >= 50)).toEqual([]);
+  });
+
+  it('forget-sealed-keys has a relay recover that has lost its envelope keys', async () => {
+    const { envelopeKey } = relayFiles({ state: join(vendor.installation.folder, 'relay') });
+    await relay.end('SIGTERM');
+    rmSync(envelopeKey);
+    relay = vendor.run('one');
+    await until(async () => existsSync(envelopeKey), 30_000, 'a new file of keys');
+    const before = await vendor.ledger();
+    const held = before.filter(({ key }) => key !== null).length;
+    expect(await jsonOf('relay', 'forget-sealed-keys', '--yes', ...config)).toMatchObject({
+      ...{ accounts: 1, certificates: held },
+    });
+    await relay.ready();
+    const fresh = async () => (await vendor.ledger()).slice(before.length);
+    const all = async () => (await fresh()).length >= vendor.subjects.length;
+    await until(all, 60_000, 'new certificates');
+    await vendor.untilIssued(1, 60_000);
+    await vendor.expectWhole();
+    await vendor.expectServed();
+    const subjects = (await fresh()).map(({ subject }) => subject);
+    expect(subjects.toSorted()).toEqual(vendor.subjects.toSorted());
   });
 });

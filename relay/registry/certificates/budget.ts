@@ -3,6 +3,7 @@
 import { type Kysely, type SqlBool, sql } from 'kysely';
 import type { RegistryWork } from '../database.ts';
 import type { CertificatePurpose, RegistryTables } from '../schema.ts';
+import { domainOrdersBegun, nextDomainOrderMs } from './domain-orders.ts';
 import { takeTurn } from './turn.ts';
 
 const HOUR_MS = 3_600_000;
@@ -47,7 +48,7 @@ export type Spent =
       readonly ok: false;
       /** When one more fits, unless others come before. */
       readonly untilMs: number;
-      readonly which: keyof OrderBudget;
+      readonly which: keyof OrderBudget | 'perDomainPerHour';
     };
 
 /** Notes an order that is about to begin; not ok: it must not, and nothing was noted. */
@@ -55,7 +56,8 @@ export function spendOrder(spending: OrderSpending): RegistryWork<Spent> {
   const { ca, purpose, subject, domain, nameSet, exempt, nowMs } = spending;
   return async (db) => {
     await takeTurn(db, `budget ${ca}`);
-    const refusal = exempt ? undefined : await exhausted(db, spending);
+    const refusal =
+      (await tooOften(db, spending)) ?? (exempt ? undefined : await exhausted(db, spending));
     if (refusal !== undefined) return refusal;
     await db
       .insertInto('certificate_orders')
@@ -83,6 +85,16 @@ export function sweepOrders(nowMs: number): RegistryWork<number> {
       .executeTakeFirst();
     return Number(numDeletedRows);
   };
+}
+
+/** Of own domains, whose orders fail by what is not ours; renewals in their window fail like others. */
+async function tooOften(
+  db: Kysely<RegistryTables>,
+  { ca, purpose, subject: domain, nowMs }: OrderSpending,
+): Promise<(Spent & { ok: false }) | undefined> {
+  if (purpose !== 'domain') return undefined;
+  const untilMs = nextDomainOrderMs(await domainOrdersBegun(db, { domain, ca, nowMs }), nowMs);
+  return untilMs <= nowMs ? undefined : { ok: false, untilMs, which: 'perDomainPerHour' };
 }
 
 interface Period {

@@ -1,6 +1,6 @@
 // Work that is taken, for a time. Each taking has a number of its own, greater than those before: whoever
 // did not come back in time finds the work with a greater one, and whatever he writes changes nothing.
-import type { Kysely, SelectQueryBuilder, SqlBool } from 'kysely';
+import type { Kysely, Selectable, SelectQueryBuilder, SqlBool } from 'kysely';
 import { sql } from 'kysely';
 import type { CertificateName } from '../../../certs/certificate.ts';
 import type { Hostname } from '../../../dns/name.ts';
@@ -8,7 +8,7 @@ import type { RegistryWork } from '../database.ts';
 import type { CertificatePurpose, RegistryTables } from '../schema.ts';
 import { parseNames, parseSubject } from './certificate-names.ts';
 import { takeTurn } from './turn.ts';
-import { URGENCY, type WorkKey } from './work.ts';
+import { NO_LEASE, URGENCY, type WorkKey } from './work.ts';
 
 const JOB_LIMITS = {
   /** Taken in one go: each is an order that is under way at the same time. */
@@ -20,6 +20,8 @@ const JOB_LIMITS = {
    * names that wait for a budget must not keep those that are served from being renewed at all.
    */
   endsSoonMs: 7 * 86_400_000,
+  /** A row that cannot be read is looked at again so much later: somebody has to put it right. */
+  unreadableMs: 86_400_000,
   /** No lease is longer: whoever took it had a clock that was ahead, and may be gone. */
   leaseAheadMs: 3_600_000,
 } as const;
@@ -73,6 +75,12 @@ export interface Taking {
   readonly max: number;
   /** Absent: all. */
   readonly purposes?: readonly CertificatePurpose[];
+  /** Called for every row that cannot be read: it is put off, and the others are taken. */
+  readonly unreadable?: (row: UnreadableWork) => void;
+}
+
+export interface UnreadableWork extends WorkKey {
+  readonly error: unknown;
 }
 
 /** The most urgent work that is due and that nobody has. */
@@ -106,7 +114,16 @@ export function takeWork(taking: Taking): RegistryWork<readonly Job[]> {
       .returningAll()
       .execute();
     const present = await presentOf(db, rows);
-    return rows.toSorted(bySooner(nowMs)).map((row) => jobOf(row, holder, present));
+    const jobs: Job[] = [];
+    for (const row of rows.toSorted(bySooner(nowMs))) {
+      const job = readJob(row, holder, present);
+      if (!('error' in job)) jobs.push(job);
+      else {
+        await putOff(db, job, nowMs);
+        taking.unreadable?.(job);
+      }
+    }
+    return jobs;
   };
 }
 
@@ -161,7 +178,7 @@ const ENDS_SOON = (URGENCY.asked + URGENCY.absent) / 2;
 async function presentOf(
   db: Db,
   rows: readonly WorkRow[],
-): Promise<ReadonlyMap<number, JobCertificate>> {
+): Promise<ReadonlyMap<number, PresentRow>> {
   const ids = rows.flatMap(({ certificate_id: id }) => (id === null ? [] : [id]));
   if (ids.length === 0) return new Map();
   const found = await db
@@ -170,22 +187,64 @@ async function presentOf(
     .select(['window_start', 'window_end'])
     .where('id', 'in', ids)
     .execute();
-  return new Map(
-    found.map((row) => [
-      row.id,
-      {
-        ...{ id: row.id, ca: row.ca, names: parseNames(row.names), chain: row.chain },
-        ...{ notBeforeMs: row.not_before, notAfterMs: row.not_after },
-        window:
-          row.window_start === null || row.window_end === null
-            ? undefined
-            : { startMs: row.window_start, endMs: row.window_end },
-      },
-    ]),
-  );
+  return new Map(found.map((row) => [row.id, row]));
 }
 
-function jobOf(row: WorkRow, holder: string, present: ReadonlyMap<number, JobCertificate>): Job {
+type PresentRow = Pick<
+  Selectable<RegistryTables['certificates']>,
+  'id' | 'ca' | 'names' | 'chain' | 'not_before' | 'not_after' | 'window_start' | 'window_end'
+>;
+
+function certificateOf(row: PresentRow): JobCertificate {
+  return {
+    ...{ id: row.id, ca: row.ca, names: parseNames(row.names), chain: row.chain },
+    ...{ notBeforeMs: row.not_before, notAfterMs: row.not_after },
+    window:
+      row.window_start === null || row.window_end === null
+        ? undefined
+        : { startMs: row.window_start, endMs: row.window_end },
+  };
+}
+
+/** Told with the others that fail, for that is what it does. */
+async function putOff(
+  db: Db,
+  { purpose, subject, thumbprint }: WorkKey,
+  nowMs: number,
+): Promise<void> {
+  await db
+    .updateTable('certificate_work')
+    .set((eb) => ({
+      due_at: nowMs + JOB_LIMITS.unreadableMs,
+      attempts: eb('attempts', '+', 1),
+      ...{ last_error: UNREADABLE, last_error_at: nowMs, ...NO_LEASE },
+    }))
+    .where('purpose', '=', purpose)
+    .where('subject', '=', subject)
+    .where('thumbprint', '=', thumbprint)
+    .execute();
+}
+
+const UNREADABLE =
+  'What the registry holds of this certificate cannot be read, so it is not ordered. Restore it from a ' +
+  'copy of the registry, or remove the name or domain and add it again.';
+
+/** One row that somebody has spoilt must not keep all others from their certificates. */
+function readJob(
+  row: WorkRow,
+  holder: string,
+  present: ReadonlyMap<number, PresentRow>,
+): Job | UnreadableWork {
+  try {
+    return jobOf(row, holder, present);
+  } catch (error) {
+    const { purpose, subject, thumbprint } = row;
+    return { purpose, subject, thumbprint, error };
+  }
+}
+
+function jobOf(row: WorkRow, holder: string, presents: ReadonlyMap<number, PresentRow>): Job {
+  const present = row.certificate_id === null ? undefined : presents.get(row.certificate_id);
   const { purpose, thumbprint, urgency, attempts, authority, fence } = row;
   return {
     ...{ purpose, subject: parseSubject(row.subject), thumbprint },
@@ -197,7 +256,7 @@ function jobOf(row: WorkRow, holder: string, present: ReadonlyMap<number, JobCer
     lastErrorAtMs: row.last_error_at ?? undefined,
     order: orderOf(row),
     leasedUntilMs: row.leased_until ?? 0,
-    present: row.certificate_id === null ? undefined : present.get(row.certificate_id),
+    present: present === undefined ? undefined : certificateOf(present),
   };
 }
 

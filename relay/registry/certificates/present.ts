@@ -52,6 +52,8 @@ export interface WantedCertificate {
         readonly chain: string;
         readonly issuedAtMs: number;
         readonly notAfterMs: number;
+        /** When its authority wants it renewed, as it has said last. */
+        readonly window: { readonly startMs: number; readonly endMs: number } | undefined;
       }
     | undefined;
 }
@@ -69,6 +71,7 @@ export function certificateFor({
       .select(['work.names', 'work.csr', 'work.due_at', 'work.attempts', 'work.last_error'])
       .select(['certificates.id', 'certificates.names as present_names', 'certificates.chain'])
       .select(['certificates.issued_at', 'certificates.not_after'])
+      .select(['certificates.window_start', 'certificates.window_end'])
       .where('work.purpose', '=', purpose)
       .where('work.subject', '=', subject)
       .where('work.thumbprint', '=', thumbprint)
@@ -89,6 +92,10 @@ export function certificateFor({
               chain: row.chain ?? '',
               issuedAtMs: row.issued_at ?? 0,
               notAfterMs: row.not_after ?? 0,
+              window:
+                row.window_start === null || row.window_end === null
+                  ? undefined
+                  : { startMs: row.window_start, endMs: row.window_end },
             },
     };
   };

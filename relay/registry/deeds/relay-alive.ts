@@ -1,6 +1,7 @@
 // Which relays the zone leads visitors to. A relay registers itself and lets its beat grow (relay-beat.ts);
 // who watches the beats (relay-watch.ts) says which one is dead.
 import { EDGE_LABEL } from '../../../dns/zone-text.ts';
+import type { RegistryWork } from '../database.ts';
 import type { Deed, DeedScope } from '../deed.ts';
 
 const RELAY_LIMITS = {
@@ -64,6 +65,20 @@ export function setRelayAlive({ id, alive, beat }: RelayVerdict): Deed<RelayOutc
       .execute();
     touchEdge(scope);
     return 'changed';
+  };
+}
+
+/** The others that nobody takes for dead. */
+export function aliveBeside(id: string): RegistryWork<readonly string[]> {
+  return async (db) => {
+    const rows = await db
+      .selectFrom('relays')
+      .select('id')
+      .where('alive', '=', 1)
+      .where('id', '!=', id)
+      .orderBy('id')
+      .execute();
+    return rows.map((row) => row.id);
   };
 }
 

@@ -3,8 +3,9 @@
 // nobody takes back any more, since what ends with the name has ended already.
 import type { CertificateName } from '../../../certs/certificate.ts';
 import type { DeviceName, Hostname } from '../../../dns/name.ts';
+import { hastenDomain } from '../certificates/domain-orders.ts';
 import { want } from '../certificates/work.ts';
-import type { Deed } from '../deed.ts';
+import type { Deed, DeedScope } from '../deed.ts';
 
 export interface WantedByDevice {
   readonly thumbprint: string;
@@ -43,15 +44,34 @@ export interface WantedForDomain {
 
 /** For a domain that is proven just so, wildcard or not. True: there is something to do now. */
 export function wantForDomain({ domain, wildcard, ...wanted }: WantedForDomain): Deed<boolean> {
-  return async ({ db }) => {
-    const proven = await db
-      .selectFrom('domains')
-      .select('target')
-      .where('domain', '=', domain)
-      .where('state', '=', 'proven')
-      .where('wildcard', '=', Number(wildcard))
-      .executeTakeFirst();
-    if (proven === undefined) return false;
-    return want({ ...wanted, purpose: 'domain', subject: domain })(db);
+  return async (scope) => {
+    if (!(await isProven(scope, { domain, wildcard }))) return false;
+    return want({ ...wanted, purpose: 'domain', subject: domain })(scope.db);
   };
+}
+
+/** The same for one that is wanted already, whose last order failed. True: it is due sooner. */
+export function hastenForDomain({
+  domain,
+  wildcard,
+  nowMs,
+}: Omit<WantedForDomain, 'names'>): Deed<boolean> {
+  return async (scope) => {
+    if (!(await isProven(scope, { domain, wildcard }))) return false;
+    return hastenDomain({ domain, nowMs })(scope.db);
+  };
+}
+
+async function isProven(
+  { db }: DeedScope,
+  { domain, wildcard }: Pick<WantedForDomain, 'domain' | 'wildcard'>,
+): Promise<boolean> {
+  const proven = await db
+    .selectFrom('domains')
+    .select('target')
+    .where('domain', '=', domain)
+    .where('state', '=', 'proven')
+    .where('wildcard', '=', Number(wildcard))
+    .executeTakeFirst();
+  return proven !== undefined;
 }

@@ -2,6 +2,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { AuthorityRest, REST_LIMITS } from '../../../relay/certificates/authority-rest.ts';
 import { HOUR_MS } from './issuing-stand.ts';
 
+const OF_THE_ZONE = { subject: 'alice.vendor.dev', purpose: 'relay' } as const;
 let nowMs: number;
 let rest: AuthorityRest;
 
@@ -42,18 +43,29 @@ test('each rest is twice as long as the one before, up to half an hour', () => {
 });
 
 test('a limit that own domains meet is theirs, however many an owner has', () => {
-  for (let domain = 0; domain < 20; domain += 1) expect(rest.limited(HOUR_MS, true)).toBe(HOUR_MS);
+  for (let domain = 0; domain < 20; domain += 1) {
+    const own = { subject: `${domain}.example.org`, purpose: 'domain' } as const;
+    expect(rest.limited(HOUR_MS, own)).toBe(HOUR_MS);
+    expect(rest.of(own.subject)).toMatchObject({
+      room: 0,
+      why: 'limited',
+      untilMs: nowMs + HOUR_MS,
+    });
+  }
   expect(rest.why).toBeUndefined();
+  expect(rest.of('other.example.org').room).toBe(Number.POSITIVE_INFINITY);
+  nowMs += HOUR_MS;
+  expect(rest.of('0.example.org').room).toBe(Number.POSITIVE_INFINITY);
 });
 
 test('a limit that a name of the zone meets is for all, for days for that name alone', () => {
-  expect(rest.limited(HOUR_MS, false)).toBe(HOUR_MS);
+  expect(rest.limited(HOUR_MS, OF_THE_ZONE)).toBe(HOUR_MS);
   expect([rest.why, rest.untilMs]).toEqual(['limited', nowMs + HOUR_MS]);
-  expect(rest.limited(48 * HOUR_MS, false)).toBe(48 * HOUR_MS);
+  expect(rest.limited(48 * HOUR_MS, OF_THE_ZONE)).toBe(48 * HOUR_MS);
   expect(rest.untilMs).toBe(nowMs + REST_LIMITS.limitedAllMaxMs);
 });
 
 test('a limit without a time is believed for an hour, and one for years for a week', () => {
-  expect(rest.limited(undefined, false)).toBe(REST_LIMITS.limitedMs);
-  expect(rest.limited(1e12, false)).toBe(REST_LIMITS.limitedMaxMs);
+  expect(rest.limited(undefined, OF_THE_ZONE)).toBe(REST_LIMITS.limitedMs);
+  expect(rest.limited(1e12, OF_THE_ZONE)).toBe(REST_LIMITS.limitedMaxMs);
 });

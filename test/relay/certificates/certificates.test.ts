@@ -11,6 +11,8 @@ import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { makeCsr } from '../../../certs/csr.ts';
 import { NameServer } from '../../../dns/server.ts';
 import { type Certificates, openCertificates } from '../../../relay/certificates/certificates.ts';
+import { WITH_DEVICE_MS } from '../../../relay/certificates/device-work.ts';
+import { keepWindow } from '../../../relay/registry/certificates/windows.ts';
 import { proveDomain } from '../../../relay/registry/deeds/domain-proof.ts';
 import {
   addDomain,
@@ -89,6 +91,7 @@ describe('with the local authority', () => {
     if (state.kind !== 'issued') throw new Error('not issued');
     expect(new X509Certificate(state.chain).checkHost(`code.${ALICE}`)).toBeDefined();
     expect(state.renewAtMs).toBeGreaterThan(Date.now());
+    expect(await certificates.deviceRenewalMs(wanted)).toBeUndefined();
   });
 
   test('own domains are told that they need another authority', async () => {
@@ -227,6 +230,23 @@ describe('with an authority', () => {
       db.selectFrom('certificates').selectAll().where('purpose', '=', 'device').execute(),
     );
     expect(row?.key).toBeNull();
+    // Its authority is about to revoke it, and its work rests until the device comes.
+    const [id, notBeforeMs] = [row?.id ?? 0, row?.not_before ?? 0];
+    const late = await certificates.deviceRenewalMs(wanted);
+    const days = ((late ?? 0) - notBeforeMs) / 86_400_000;
+    expect(days).toBeGreaterThan(59);
+    expect(days).toBeLessThan(61);
+    const past = { startMs: notBeforeMs - 2, endMs: notBeforeMs - 1 };
+    await registry.write(keepWindow(id, past, null, WITH_DEVICE_MS));
+    const renewAtMs = notBeforeMs + 2 * 3_600_000;
+    expect(await certificates.deviceRenewalMs(wanted)).toBe(renewAtMs);
+    expect(await certificates.deviceCertificate(wanted)).toMatchObject({ renewAtMs });
+    const stranger = { ...wanted, thumbprint: 'stranger' };
+    expect(await certificates.deviceRenewalMs(stranger)).toBeUndefined();
+    // While the next one is ordered, it goes for the one before.
+    const next = await makeCsr([ALICE, `*.${ALICE}`]);
+    await certificates.deviceCertificate({ ...wanted, csr: next.csr });
+    expect(await certificates.deviceRenewalMs(wanted)).toBeDefined();
   }, 60_000);
 
   test('a start without the keys that sealed says which file is not what it was', async () => {

@@ -1,6 +1,8 @@
 // What issuance makes of an authority that does wrong, and of relays that die.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { certificateFigures } from '../../../relay/registry/certificates/certificate-figures.ts';
+import { hastenDomain } from '../../../relay/registry/certificates/domain-orders.ts';
 import {
   DAY_MS,
   HOUR_MS,
@@ -158,6 +160,68 @@ test('an own domain whose DNS does not lead here is not ordered, and says why', 
   expect(await stand.served()).toEqual([app]);
 });
 
+test('an own domain that is suspended rests: it does not count as failing, and is ordered once it is back', async () => {
+  const ca = await hostileCa();
+  const app = hostname('app.example.org');
+  const suspended = { ok: false, why: 'The domain is suspended.', rests: true } as const;
+  const wrong = { ok: false, why: 'It leads elsewhere.' } as const;
+  const answers = [wrong, suspended, suspended];
+  const mayOrder = async () => answers.shift() ?? ({ ok: true } as const);
+  const issuance = stand.issuance([ca], { mayOrder });
+  await stand.wantDomain(app);
+  await issuance.settled();
+  const failing = async () => (await stand.registry.read(certificateFigures(Date.now()))).failing;
+  expect(await failing()).toBe(1);
+  for (const _ of [1, 2]) {
+    passes(6 * HOUR_MS);
+    await issuance.settled();
+    expect(await failing()).toBe(0);
+    expect(await stand.workOf(app)).toMatchObject({ attempts: 0, last_error: suspended.why });
+  }
+  passes(MINUTE_MS);
+  await stand.registry.write(hastenDomain({ domain: app, nowMs: Date.now() }));
+  await issuance.settled();
+  expect(await stand.served()).toEqual([app]);
+  expect(ca.ordersFor(app)).toBe(1);
+});
+
+test('an own domain that fails again and again says why, also while it may not be ordered', async () => {
+  const ca = await hostileCa();
+  const app = hostname('app.example.org');
+  const issuance = stand.issuance([ca]);
+  await stand.wantDomain(app);
+  ca.validate = () => 'dns';
+  for (let minute = 0; minute < 58; minute += 1) {
+    await stand.registry.write(hastenDomain({ domain: app, nowMs: Date.now() }));
+    await issuance.settled();
+    passes(MINUTE_MS);
+  }
+  expect(ca.ordersFor(app)).toBe(4);
+  const { last_error: why, due_at: dueAt } = await stand.workOf(app);
+  expect(why).toContain('did not accept the proof for app.example.org');
+  expect(dueAt).toBe(START_MS + HOUR_MS);
+});
+
+test('attack: a row that cannot be read keeps no other from its certificate, and is told of once', async () => {
+  const ca = await hostileCa();
+  const issuance = stand.issuance([ca]);
+  await stand.want(`spoilt.${ZONE}`, ALICE);
+  const spoil = { names: '["not a name"' };
+  await stand.registry.write((db) =>
+    db.updateTable('certificate_work').set(spoil).where('subject', '=', `spoilt.${ZONE}`).execute(),
+  );
+  for (let hour = 0; hour < 23; hour += 1) {
+    await issuance.settled();
+    passes(HOUR_MS);
+  }
+  expect(await stand.served()).toEqual([ALICE]);
+  expect(stand.lines.filter((line) => line.includes('a row cannot be read'))).toHaveLength(1);
+  expect(await stand.workOf(`spoilt.${ZONE}`)).toMatchObject({
+    ...{ attempts: 1, due_at: START_MS + DAY_MS, leased_by: null },
+    last_error: expect.stringContaining('cannot be read'),
+  });
+});
+
 describe('an authority that', () => {
   test('says 429 is not asked before it said, by no order at all; the budget is kept', async () => {
     const ca = await hostileCa();
@@ -271,6 +335,23 @@ describe('an authority that', () => {
     await issuance.settled();
     expect(await stand.served()).toEqual([ALICE]);
     expect(ca.ordersFor(ALICE)).toBe(1);
+  });
+
+  test('names a day and does not decide is there: its other orders go on', async () => {
+    const ca = await hostileCa();
+    const issuance = stand.issuance([ca], { orders: { retryAfterMs: 10 } });
+    const slow = Array.from({ length: 8 }, (_, at) => `slow-${at}.${ZONE}`);
+    await stand.want(...slow);
+    ca.processingPolls = 1_000;
+    ca.retryAfter = '86400';
+    await issuance.settled();
+    expect(issuance.endings).toEqual(new Map([['ca-0 unavailable', 8]]));
+    expect(stand.authorities[0]?.rest).toMatchObject({ why: undefined, doubtful: false });
+    expect((await stand.workOf(`slow-0.${ZONE}`)).due_at).toBe(START_MS + HOUR_MS);
+    ca.processingPolls = 0;
+    await stand.want(ALICE);
+    await issuance.settled();
+    expect(await stand.served()).toEqual([ALICE]);
   });
 
   test('never ends an attempt has it ended, and counted as one', async () => {

@@ -77,8 +77,7 @@ export class IssuingStand {
     } = {},
   ): Issuance {
     const { orders: limits, certificatesPerWeek = 50, ...options } = change;
-    const { registry = this.registry } = change;
-    const { envelope } = this;
+    const { registry = this.registry, envelope = this.envelope } = change;
     const budget = { ordersPer3Hours: 300, certificatesPerWeek };
     const authorities = cas.map((ca, at) => {
       const directory = { name: `ca-${at}`, url: ca.directoryUrl, caPem: ca.caPem };
@@ -98,8 +97,8 @@ export class IssuingStand {
     return issuance;
   }
 
-  async stored(): Promise<StoredCertificates> {
-    const { registry, envelope, log } = this;
+  async stored(envelope: Envelope = this.envelope): Promise<StoredCertificates> {
+    const { registry, log } = this;
     const store = await openStore(join(this.directory, 'copies'));
     const stored = new StoredCertificates({ registry, envelope, store, log });
     onTestFinished(() => stored.stop());

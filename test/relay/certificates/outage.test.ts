@@ -131,6 +131,36 @@ describe('a second authority', () => {
     expect(first.count('newOrder')).toBe(1);
   });
 
+  test('signs for an own domain that has met a limit at the first; at both it waits, and asks neither', async () => {
+    const cas = await both();
+    const issuance = stand.issuance(cas);
+    const limit = (ca: HostileCa, seconds: string) =>
+      ca.spoil(
+        'newOrder',
+        { status: 429, problem: 'rateLimited', headers: { 'retry-after': seconds } },
+        1,
+      );
+    const [first, second] = cas;
+    const [app, shop] = [hostname('app.example.org'), hostname('shop.example.com')];
+    limit(first, '86400');
+    await stand.wantDomain(app);
+    await issuance.settled();
+    passes(2_000);
+    await issuance.settled();
+    expect(await stand.ledger()).toMatchObject([{ subject: app, ca: 'ca-1' }]);
+    limit(first, '86400');
+    limit(second, '7200');
+    await stand.wantDomain(shop);
+    for (let minute = 0; minute < 119; minute += 1) {
+      await issuance.settled();
+      passes(MINUTE_MS);
+    }
+    expect([first.count('newOrder'), second.count('newOrder')]).toEqual([2, 2]);
+    passes(2 * MINUTE_MS);
+    await issuance.settled();
+    expect((await stand.ledger()).at(-1)).toMatchObject({ subject: shop, ca: 'ca-1' });
+  });
+
   test('takes over an order that is stuck at the first', async () => {
     const [first, second] = await both();
     const issuance = stand.issuance([first, second], { orders: { decisionMs: 30 } });

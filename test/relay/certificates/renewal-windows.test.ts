@@ -1,10 +1,22 @@
 // What follows from the windows in which an authority wants its certificates renewed (RFC 9773).
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { readChain } from '../../../certs/chain.ts';
+import { makeCsr } from '../../../certs/csr.ts';
+import { deviceRenewalMs, WITH_DEVICE_MS } from '../../../relay/certificates/device-work.ts';
 import type { Issuance } from '../../../relay/certificates/issuance.ts';
 import { RenewalWindows } from '../../../relay/certificates/renewal-windows.ts';
+import { certificateFor } from '../../../relay/registry/certificates/present.ts';
+import { want } from '../../../relay/registry/certificates/work.ts';
 import type { HostileCa } from '../../world/hostile-ca.ts';
-import { DAY_MS, HOUR_MS, hostileCa, IssuingStand, MINUTE_MS, ZONE } from './issuing-stand.ts';
+import {
+  DAY_MS,
+  HOUR_MS,
+  hostileCa,
+  hostname,
+  IssuingStand,
+  MINUTE_MS,
+  ZONE,
+} from './issuing-stand.ts';
 
 const ALICE = `alice.${ZONE}`;
 const START_MS = Date.now();
@@ -70,6 +82,42 @@ test('a window that moves into the past, before a revocation, renews at once', a
   passes(HOUR_MS);
   await look();
   expect((await stand.ledger()).length).toBeLessThanOrEqual(3);
+});
+
+test('a device is told of a window that moves into the past, though its work rests', async () => {
+  const subject = hostname(`dora.${ZONE}`);
+  const names = [subject, `*.${subject}`] as const;
+  const work = { purpose: 'device', subject, thumbprint: 'dora' } as const;
+  const csr = (await makeCsr(names)).csr.toString('base64');
+  await stand.registry.write(want({ ...work, names, csr, nowMs: Date.now() }));
+  issuance.wake();
+  await issuance.settled();
+  await look();
+  const toldDay = async () => {
+    const present = (await stand.registry.read(certificateFor(work)))?.present;
+    if (present === undefined) throw new Error('there is no certificate');
+    return (deviceRenewalMs(present) - START_MS) / DAY_MS;
+  };
+  expect(await toldDay()).toBeGreaterThanOrEqual(40);
+  expect(await toldDay()).toBeLessThanOrEqual(41);
+  passes(10 * DAY_MS);
+  wantedBetween(-2, -1);
+  await look();
+  expect((await stand.workOf(subject)).due_at).toBe(WITH_DEVICE_MS);
+  expect(await toldDay()).toBeLessThan(1);
+  // The relay has no key to order another one with.
+  const issued = async () => (await stand.ledger()).filter((row) => row.subject === subject).length;
+  expect(await issued()).toBe(1);
+  // At rest it is asked for as before: a false alarm ends, and a late window waits for nobody.
+  passes(12 * HOUR_MS);
+  wantedBetween(20, 21);
+  await look();
+  expect(Math.floor(await toldDay())).toBe(20);
+  passes(12 * HOUR_MS);
+  wantedBetween(85, 86);
+  await look();
+  expect(Math.round(await toldDay())).toBe(60);
+  expect(await issued()).toBe(1);
 });
 
 test('a renewal that fails in its window takes nothing off what is counted', async () => {

@@ -13,6 +13,7 @@ import { parseHostname } from '../../../dns/name.ts';
 import { NameServer } from '../../../dns/server.ts';
 import type { CertificateState } from '../../../relay/domains/checks.ts';
 import { Domains, type DomainsOptions } from '../../../relay/domains/domains.ts';
+import type { WantedDomainCertificate } from '../../../relay/domains/look.ts';
 import { PublicDns } from '../../../relay/domains/public-dns.ts';
 import type { DomainChange, DomainReport, DomainStep } from '../../../relay/domains/report.ts';
 import { enroll } from '../../../relay/registry/deeds/enroll.ts';
@@ -50,7 +51,7 @@ export class DomainWorld implements AsyncDisposable {
   /** What owners were told. */
   readonly told: DomainChange[] = [];
   /** What certificates were ordered for, in order. */
-  readonly wanted: { readonly domain: string; readonly wildcard: boolean }[] = [];
+  readonly wanted: WantedDomainCertificate[] = [];
   /** What is said of the certificate of a domain. */
   readonly certificates = new Map<string, CertificateState>();
   readonly log: string[] = [];

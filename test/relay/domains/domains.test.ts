@@ -58,7 +58,7 @@ describe.skipIf(need.skip)('an own domain', () => {
     const proven = await world.check('app.example.org', holder);
     expect([states(proven), proven.state]).toEqual(['ok ok ok waiting waiting', 'proven']);
     expect(step(proven, 'certificate').found).toBe('It is being ordered.');
-    expect(world.wanted).toEqual([{ domain: 'app.example.org', wildcard: false }]);
+    expect(world.wanted).toEqual([{ domain: 'app.example.org', wildcard: false, again: true }]);
     expect(world.registry.snapshot.ownDomain('app.example.org')?.name).toBe(holder.name);
     world.certificates.set('app.example.org', { problem: 'urn:x said no', nextTryAtMs: 0 });
     const failed = await world.check('app.example.org', holder);
@@ -137,7 +137,7 @@ describe.skipIf(need.skip)('an own domain', () => {
     await world.enter(...added.all);
     const proven = await world.check('wild.example.org', holder);
     expect([states(proven), proven.state]).toEqual(['ok ok ok waiting waiting', 'proven']);
-    expect(world.wanted.at(-1)).toEqual({ domain: 'wild.example.org', wildcard: true });
+    expect(world.wanted.at(-1)).toMatchObject({ domain: 'wild.example.org', wildcard: true });
     await world.certify('wild.example.org', `*.${hostname('wild.example.org')}`);
     expect(states(await world.check('wild.example.org', holder))).toBe('ok ok ok ok ok');
   });
@@ -161,6 +161,7 @@ describe.skipIf(need.skip)('an own domain', () => {
     expect(await world.domains.recheck('fail.example.org')).toEqual({
       ok: false,
       why: 'The domain fail.example.org is suspended.',
+      rests: true,
     });
     // Leads elsewhere, though the proof is there: not back.
     await world.enter(proof, ['fail.example.org', 'A', '192.0.2.9']);
@@ -168,6 +169,7 @@ describe.skipIf(need.skip)('an own domain', () => {
     await world.enter(...all);
     expect((await world.check('fail.example.org', holder)).state).toBe('proven');
     expect(world.told.slice(2)).toMatchObject([{ ...news, kind: 'back' }]);
+    expect(world.wanted.at(-1)).toMatchObject({ domain: 'fail.example.org', again: true });
     expect(await world.domains.recheck('fail.example.org')).toEqual({ ok: true });
   });
 
@@ -233,6 +235,28 @@ describe.skipIf(need.skip)('an own domain', () => {
     await world.enter(...all, [CUSTOMER, 'CAA', '0 issue "ca.example; accounturi=x"']);
     expect(states(await world.check('caa.example.org', holder))).toBe('ok ok ok waiting waiting');
     expect(world.wanted).toHaveLength(1);
+  });
+
+  test('has an order that failed made again when a person asks, all is right, and not before', async () => {
+    const holder = await world.holder();
+    const { all, proof } = await world.proven('again.example.org', holder);
+    const again = () => world.wanted.map((wanted) => wanted.again);
+    expect(again()).toEqual([true]);
+    world.nowMs += DAY;
+    // Before an order it is looked at as well, which no person has asked for.
+    await world.domains.recheck('again.example.org');
+    expect(again()).toEqual([true, false]);
+    await world.check('again.example.org', holder);
+    expect(again()).toEqual([true, false, true]);
+    await world.enter(proof);
+    await world.check('again.example.org', holder);
+    expect(again().slice(3)).toEqual([false]);
+    await world.enter(...all, [CUSTOMER, 'CAA', '0 issue "other.example"']);
+    await world.check('again.example.org', holder);
+    expect(again()).toHaveLength(4);
+    await world.enter(...all);
+    await world.domains.recheck('again.example.org');
+    expect(again().slice(4), 'what was wrong is right').toEqual([true]);
   });
 
   test('is watched by itself, each by one relay, and looked at no more once it is removed', async () => {

@@ -6,11 +6,12 @@ import { Envelope } from '../../../../certs/envelope.ts';
 import { keepAccount, readAccount } from '../../../../relay/registry/certificates/ca-account.ts';
 import { finishWork } from '../../../../relay/registry/certificates/finish.ts';
 import { keepOrder } from '../../../../relay/registry/certificates/held-work.ts';
-import { RESEAL_LIMITS, resealAll } from '../../../../relay/registry/certificates/reseal.ts';
+import { resealAll } from '../../../../relay/registry/certificates/reseal.ts';
 import {
   aboutAccount,
   aboutCertificate,
 } from '../../../../relay/registry/certificates/sealed-about.ts';
+import { SEALED_TEXT_LIMITS } from '../../../../relay/registry/certificates/sealed-texts.ts';
 import type { Registry } from '../../../../relay/registry/registry.ts';
 import { requires } from '../../../world/requires.ts';
 import { onBothEngines } from '../engines.ts';
@@ -18,7 +19,7 @@ import { emptyWorlds, issued, ledger, take, wanting, workRows } from './certific
 
 const DIRECTORY = 'https://ca.test/directory';
 /** More than a batch, so that there is a middle. */
-const COUNT = RESEAL_LIMITS.batch + 20;
+const COUNT = SEALED_TEXT_LIMITS.batch + 20;
 
 async function keyFile(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'waygate-envelope-'));
@@ -86,7 +87,7 @@ onBothEngines(requires('initdb', 'setpriv'), (anyWorld, engine) => {
     // What is half done opens, all of it.
     expect(await keysInUse(registry, envelope)).toEqual(new Set([true, false]));
     const again = await resealAll((work) => registry.write(work), await Envelope.open(file));
-    expect(again).toEqual({ resealed: COUNT + 1 - RESEAL_LIMITS.batch, lost: [] });
+    expect(again).toEqual({ resealed: COUNT + 1 - SEALED_TEXT_LIMITS.batch, lost: [] });
     expect(await keysInUse(registry, envelope)).toEqual(new Set([true]));
     expect(await resealAll((work) => registry.write(work), envelope)).toEqual({
       ...{ resealed: 0, lost: [] },
