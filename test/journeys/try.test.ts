@@ -124,7 +124,7 @@ describe('waygate try', { timeout: 60_000 }, () => {
     for (const program of ['relay', 'device', 'dns']) {
       const log = readFileSync(join(folder, `${program}.log`), 'utf8');
       const last = log.trimEnd().split('\n').at(-1) ?? '';
-      expect(JSON.parse(last)).toMatchObject({ name: program, msg: 'stopped' });
+      expect(JSON.parse(last)).toMatchObject({ program, msg: 'stopped' });
       expect(log).not.toMatch(/"level":[56]0/);
     }
   });
