@@ -9,11 +9,12 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ByteStream } from '../world/byte-stream.ts';
 import { readHead, readRequest, readResponse, statusOf, valuesOf } from '../world/http-text.ts';
+import { queuedBytes } from '../world/kernel-queues.ts';
 import { within } from '../world/program-process.ts';
 import { requires } from '../world/requires.ts';
 import { startVendor, type Vendor } from '../world/vendor.ts';
 import { arrive, askRaw, curl, dialTls, roundTrip } from '../world/visitor.ts';
-import { ask } from '../world/visits.ts';
+import { ask, until } from '../world/visits.ts';
 import { RawWorkspace } from '../world/workspace.ts';
 
 const WAIT_MS = 15_000;
@@ -63,12 +64,14 @@ async function startDoomed(): Promise<number> {
   return Number(port);
 }
 
-/** Kills it once it has begun a response. */
-async function killMidResponse(): Promise<void> {
+/** Kills it once it has begun a response, and so much has arrived that it has not read. */
+async function killMidResponse({ unreadBytes = 0 } = {}): Promise<void> {
   const child = doomed.at(-1);
   if (child === undefined) throw new Error('no workspace runs');
   const [word] = await within(once(child, 'message'), WAIT_MS, 'a response to begin');
   expect(word).toBe('begun');
+  // The system ends a connection politely whose bytes were all read.
+  await until(() => queuedBytes(doomedPort) >= unreadBytes, WAIT_MS, 'bytes that nobody reads');
   await killDoomed();
 }
 
@@ -162,7 +165,7 @@ describe.skipIf(need.skip)(
     ])('without a length, and reset: curl sees a broken transfer of %s', async (_, how, codes) => {
       const body = ['--data-binary', `@${bigFile}`, '-H', 'Expect:'];
       const asked = curl(vendor, vendor.url('doomed', '/unread'), ...how, ...body);
-      await killMidResponse();
+      await killMidResponse({ unreadBytes: 10_000 });
       expect(codes).toContain((await asked).exitCode);
     });
 
