@@ -8,6 +8,7 @@ import type { Envelope } from '../../certs/envelope.ts';
 import type { AcmeAuthority } from '../../certs/order.ts';
 import { renewAtMs } from '../../certs/renewal.ts';
 import type { Hostname } from '../../dns/name.ts';
+import type { DomainConsent } from '../domains/domains.ts';
 import { type Spent, spendOrder } from '../registry/certificates/budget.ts';
 import { keepOwnKey } from '../registry/certificates/device-keys.ts';
 import { finishWork } from '../registry/certificates/finish.ts';
@@ -34,15 +35,10 @@ export interface AttemptParts {
   /** 0 to below 1. */
   readonly random: () => number;
   /** Asked before the certificate of an own domain is ordered: one that must fail costs all others. */
-  readonly mayOrder?: ((domain: string) => Promise<Consent>) | undefined;
+  readonly mayOrder?: ((domain: string) => Promise<DomainConsent>) | undefined;
   /** Called with what became of an order. */
   readonly ended: (authority: string, ending: Ending) => void;
 }
-
-export type Consent =
-  | { readonly ok: true }
-  /** `rests`: not before somebody wants it again. */
-  | { readonly ok: false; readonly why: string; readonly rests?: boolean };
 
 /** What is signed, and how far its order is. */
 interface Request {

@@ -11,6 +11,7 @@ import { LocalCertificates } from '../../certs/local-certificates.ts';
 import { openStore } from '../../certs/store.ts';
 import { type Hostname, parseHostname } from '../../dns/name.ts';
 import { type RelayConfig, relayFiles } from '../config.ts';
+import type { CertificateState } from '../domains/checks.ts';
 import { tlsSettings } from '../entrance/tls-settings.ts';
 import type {
   CertificateOfDevice,
@@ -39,12 +40,8 @@ export interface CertificatesParts {
 }
 
 /** How far the certificate of an own domain is. */
-export interface DomainCertificate {
+export interface DomainCertificate extends CertificateState {
   readonly state: 'none' | 'ordering' | 'issued' | 'failing';
-  readonly notAfterMs?: number | undefined;
-  /** Why the last order failed. */
-  readonly problem?: string | undefined;
-  readonly nextTryAtMs?: number | undefined;
 }
 
 export interface Certificates {

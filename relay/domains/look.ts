@@ -8,7 +8,6 @@ import type { DomainRow } from '../registry/deeds/own-domain.ts';
 import { noteFinding, relayAddresses } from '../registry/own-domains.ts';
 import type { Registry } from '../registry/registry.ts';
 import {
-  type CertificateState,
   checkDomain,
   checkService,
   type DomainFinding,
@@ -16,7 +15,6 @@ import {
   resolversSeeUs,
 } from './checks.ts';
 import { formatSteps, parseSteps } from './own-domain-report.ts';
-import type { PublicDns } from './public-dns.ts';
 import { proofOwner } from './records.ts';
 import type { DomainChange, DomainStep } from './report.ts';
 import { DAY, nextLookMs } from './schedule.ts';
@@ -29,21 +27,14 @@ const LOOK_LIMITS = {
   suspendAfterMs: 3 * DAY,
 } as const;
 
-export interface LookParts {
+/** What every look needs; a look adds what is true of its moment. */
+export interface LookParts extends Omit<DomainWorld, 'relays' | 'publicPort' | 'signal'> {
   readonly registry: Registry;
-  readonly zone: Hostname;
-  readonly dns: PublicDns;
-  /** By which our authorities go in CAA records. */
-  readonly caaIdentities: readonly string[];
-  readonly certificateOf: (domain: string) => Promise<CertificateState>;
   /** Has a certificate for the domain ordered, if that is not so already, or has failed. */
   readonly want: (domain: WantedDomainCertificate) => Promise<unknown>;
   /** Tells the owner of a name. */
   readonly tell: (change: DomainChange) => Promise<void>;
   readonly publicPort: () => number;
-  /** PEM of the root that certificates chain to, where the system does not trust it. */
-  readonly ca?: string | undefined;
-  readonly now: () => number;
   readonly log: Logger;
 }
 

@@ -146,7 +146,7 @@ test('an own domain whose DNS does not lead here is not ordered, and says why', 
   const ca = await hostileCa();
   const app = hostname('app.example.org');
   const why = 'app.example.org leads to 192.0.2.1, which is no relay of ours.';
-  const answers = [{ ok: false, why } as const, { ok: true } as const];
+  const answers = [{ ok: false, why, rests: false } as const, { ok: true } as const];
   const mayOrder = vi.fn(async () => answers.shift() ?? ({ ok: true } as const));
   const issuance = stand.issuance([ca], { mayOrder });
   await stand.wantDomain(app);
@@ -164,7 +164,7 @@ test('an own domain that is suspended rests: it does not count as failing, and i
   const ca = await hostileCa();
   const app = hostname('app.example.org');
   const suspended = { ok: false, why: 'The domain is suspended.', rests: true } as const;
-  const wrong = { ok: false, why: 'It leads elsewhere.' } as const;
+  const wrong = { ok: false, why: 'It leads elsewhere.', rests: false } as const;
   const answers = [wrong, suspended, suspended];
   const mayOrder = async () => answers.shift() ?? ({ ok: true } as const);
   const issuance = stand.issuance([ca], { mayOrder });
