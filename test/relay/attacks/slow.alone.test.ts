@@ -11,7 +11,7 @@ describe('slow visitors', { timeout: 60_000 }, () => {
   it('H1-12 slow heads are gone within 15 s, and nobody else notices', async () => {
     const residentBytes = vendor().residentBytes('relay');
     using bodies = await SlowVisitors.begin(vendor(), 'body', 100);
-    using reads = await SlowVisitors.begin(vendor(), 'read', 100);
+    using reads = await SlowVisitors.begin(vendor(), 'read', 50);
     using heads = await SlowVisitors.begin(vendor(), 'head', 300);
     using normal = new NormalVisitor(vendor());
     await until(() => heads.left === 0, 20_000, 'all slow heads gone');
@@ -25,7 +25,8 @@ describe('slow visitors', { timeout: 60_000 }, () => {
     expect(normalMs).toBeLessThan(500);
     expect(normal.tookMs.length).toBeGreaterThan(50);
     // Their time has not come.
-    expect([bodies.left, reads.left]).toEqual([100, 100]);
+    expect([bodies.left, reads.left]).toEqual([100, 50]);
+    // About half of it is found; buffers that nobody has collected yet make it vary by a quarter.
     expect(vendor().residentBytes('relay') - residentBytes).toBeLessThan(100 * 1_048_576);
     expect(await vendor().alive()).toBe(true);
   });
