@@ -1,6 +1,5 @@
 // What an admitted message asks: where its question lies, and its EDNS (RFC 6891). One object is used
 // for one message after the other; it holds positions in the message and copies nothing.
-import { lowerByte } from './domain-name.ts';
 import { GATE_LIMITS, skipQuestionName } from './gate.ts';
 import { TYPE } from './record.ts';
 
@@ -21,7 +20,7 @@ export class Query {
   questionEnd = 0;
   type = 0;
   class = 0;
-  /** FNV-1a of the question in lower case, its upper bits folded into the lower. */
+  /** Equal for questions that differ in letter case alone. */
   hash = 0;
   edns = false;
   ednsVersion = 0;
@@ -37,8 +36,8 @@ export class Query {
   /** The message has passed the gate as 'query', or as 'special' without its TSIG. */
   read(message: Buffer): void {
     this.#reset();
-    const nameEnd = this.#hashName(message);
-    this.#readQuestion(message, nameEnd);
+    this.#readQuestion(message, skipQuestionName(message));
+    this.hash = hashQuestion(message, this.questionEnd);
     if (message.length > this.questionEnd) this.#readOptions(message);
   }
 
@@ -67,25 +66,10 @@ export class Query {
     this.malformed = false;
   }
 
-  /** Length bytes are below 64 and so are no letters: one loop lowers letters and nothing else. */
-  #hashName(message: Buffer): number {
-    let hash = 0x811c9dc5;
-    let at: number = GATE_LIMITS.headerBytes;
-    for (let length = message[at] ?? 0; length !== 0; length = message[at] ?? 0) {
-      for (const end = at + length; at <= end; at += 1) {
-        hash = Math.imul(hash ^ lowerByte(message[at] ?? 0), 0x01000193);
-      }
-    }
-    this.hash = hash;
-    return at + 1;
-  }
-
   #readQuestion(message: Buffer, nameEnd: number): void {
     this.type = uint16(message, nameEnd);
     this.class = uint16(message, nameEnd + 2);
     this.questionEnd = nameEnd + 4;
-    const hash = Math.imul(this.hash ^ (this.type << 16) ^ this.class, 0x01000193);
-    this.hash = hash ^ (hash >>> 15);
   }
 
   #readOptions(message: Buffer): void {
@@ -109,6 +93,23 @@ export class Query {
   }
 }
 
+/**
+ * Four bytes at a time, for this is the longest loop of an answer. The bit in which upper and lower
+ * case differ is set in all of them: what becomes alike by that besides is told apart by the cache.
+ */
+function hashQuestion(message: Buffer, end: number): number {
+  let hash = end;
+  let at: number = GATE_LIMITS.headerBytes;
+  for (; at + 4 <= end; at += 4) hash = mix(hash, uint32(message, at) | 0x2020_2020);
+  // Type and class are four bytes: the last word overlaps the one before, or stands alone.
+  return mix(hash, uint32(message, end - 4));
+}
+
+function mix(hash: number, word: number): number {
+  const mixed = Math.imul(hash ^ word, 0x85eb_ca6b);
+  return mixed ^ (mixed >>> 15);
+}
+
 function isCookieLength(bytes: number): boolean {
   if (bytes === CLIENT_COOKIE_BYTES) return true;
   return bytes >= 2 * CLIENT_COOKIE_BYTES && bytes <= COOKIE_BYTES_MAX;
@@ -120,4 +121,8 @@ function isOpt(message: Buffer, at: number): boolean {
 
 function uint16(message: Buffer, at: number): number {
   return ((message[at] ?? 0) << 8) | (message[at + 1] ?? 0);
+}
+
+function uint32(message: Buffer, at: number): number {
+  return (uint16(message, at) << 16) | uint16(message, at + 2);
 }

@@ -2,7 +2,7 @@
 // SipHash-2-4 over the client's cookie, the time and the client's address. A right one proves that its
 // bearer receives what is sent to his address. None is ever demanded: a wrong one only proves nothing.
 import { randomBytes } from 'node:crypto';
-import { encodeIpv4, encodeIpv6 } from './ip-text.ts';
+import { writeSender } from './ip-text.ts';
 import { SipHash } from './sip-hash.ts';
 
 export const COOKIE_LIMITS = {
@@ -36,8 +36,7 @@ export class ServerCookies {
   #present = new SipHash(randomBytes(16));
   #last: SipHash | undefined;
   #rotatedMs: number;
-  #address = '';
-  #addressBytes: Buffer = Buffer.alloc(0);
+  readonly #address = Buffer.alloc(16);
   readonly #inputV4 = Buffer.alloc(20);
   readonly #inputV6 = Buffer.alloc(32);
   readonly #hash = Buffer.alloc(8);
@@ -100,14 +99,10 @@ export class ServerCookies {
 
   /** Client cookie and address in place, of which only the eight bytes between are still to be set. */
   #input(message: Buffer, at: number, address: string): Buffer {
-    if (address !== this.#address) {
-      const [plain = ''] = address.split('%');
-      this.#addressBytes = encodeIpv4(plain) ?? encodeIpv6(plain) ?? Buffer.alloc(4);
-      this.#address = address;
-    }
-    const input = this.#addressBytes.length === 4 ? this.#inputV4 : this.#inputV6;
-    message.copy(input, 0, at, at + CLIENT_COOKIE_BYTES);
-    this.#addressBytes.copy(input, 16);
+    const addressBytes = writeSender(address, this.#address);
+    const input = addressBytes === 4 ? this.#inputV4 : this.#inputV6;
+    for (let byte = 0; byte < CLIENT_COOKIE_BYTES; byte += 1) input[byte] = message[at + byte] ?? 0;
+    for (let byte = 0; byte < addressBytes; byte += 1) input[16 + byte] = this.#address[byte] ?? 0;
     return input;
   }
 
