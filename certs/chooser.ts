@@ -34,6 +34,8 @@ export const CHOOSER_LIMITS = {
   loadMs: 5_000,
   /** A change that was not told of is found, and a source asked to renew, after this at the latest. */
   recheckMs: 3_600_000,
+  /** The order of use is exact to this: to note each use costs as much as the rest of a choice. */
+  usedWithinMs: 1_000,
 } as const;
 
 export type ChooserLimits = Readonly<Record<keyof typeof CHOOSER_LIMITS, number>>;
@@ -60,6 +62,8 @@ interface Held {
   readonly edition: number;
   /** By the monotonic clock. */
   readonly recheckAtMs: number;
+  /** When its place in the order of use was last noted, by the monotonic clock. */
+  usedAtMs: number;
   /** The source says that there is another one. */
   changed: boolean;
 }
@@ -149,6 +153,9 @@ export class Chooser {
   #serve(subject: Hostname): SecureContext | undefined {
     const held = this.#held.get(subject);
     if (held === undefined || this.#wallClockMs() >= held.notAfterMs) return undefined;
+    const nowMs = performance.now();
+    if (nowMs - held.usedAtMs < this.#limits.usedWithinMs) return held.context;
+    held.usedAtMs = nowMs;
     this.#held.delete(subject);
     this.#held.set(subject, held);
     return held.context;
@@ -207,10 +214,19 @@ export class Chooser {
         });
     if (!same) this.#drop(subject);
     this.#resting.delete(subject);
-    const recheckAtMs = performance.now() + this.#limits.recheckMs;
+    const usedAtMs = performance.now();
+    const recheckAtMs = usedAtMs + this.#limits.recheckMs;
     const { changed } = flight;
     this.#held.delete(subject);
-    this.#held.set(subject, { context, notAfterMs, digest, edition, recheckAtMs, changed });
+    this.#held.set(subject, {
+      context,
+      notAfterMs,
+      digest,
+      edition,
+      recheckAtMs,
+      usedAtMs,
+      changed,
+    });
     // One that is over and was read again is over still: it is not asked for with each handshake.
     if (this.#wallClockMs() >= notAfterMs) this.#rest(subject, this.#limits.retryAfterMs);
     for (const oldest of this.#held.keys()) {

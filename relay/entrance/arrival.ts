@@ -26,6 +26,7 @@ function isChallenge(alpn: readonly string[]): boolean {
 
 export class Arrival implements Swept {
   readonly #socket: Socket;
+  readonly #address: string;
   readonly #options: TlsOptions;
   readonly #limits: TlsLimits;
   #reader: ClientHelloReader | undefined;
@@ -33,8 +34,9 @@ export class Arrival implements Swept {
   #deadlineMs: number;
   #open = true;
 
-  constructor(socket: Socket, options: TlsOptions, limits: TlsLimits) {
+  constructor(socket: Socket, address: string, options: TlsOptions, limits: TlsLimits) {
     this.#socket = socket;
+    this.#address = address;
     this.#options = options;
     this.#limits = limits;
     this.#reader = new ClientHelloReader(limits.helloBytesMax);
@@ -129,6 +131,8 @@ export class Arrival implements Swept {
       this.#over(error.code === 'ECONNRESET' || error.code === 'EPIPE' ? 'gone' : 'failed');
     });
     socket.once('secure', () => this.#established(socket, hello, alpn));
+    // A TLSSocket stays in memory until a major collection; what listened to it need not.
+    socket.once('close', () => socket.removeAllListeners());
   }
 
   #established(socket: TLSSocket, { hostname }: ClientHello, alpn: Agreed): void {
@@ -138,7 +142,8 @@ export class Arrival implements Swept {
     // Node clears this mark only for sockets of a tls.Server; node:http2 waits while it is set.
     Object.assign(socket, { secureConnecting: false });
     try {
-      this.#options.accept(socket, hostname, alpn);
+      const port = this.#socket.remotePort ?? 0;
+      this.#options.accept(socket, { address: this.#address, port, hostname }, alpn);
     } catch (error) {
       this.#options.journal.fault(error, 'a visitor connection could not be taken over');
       socket.destroy();
@@ -169,7 +174,7 @@ export class Arrival implements Swept {
   #refuse(reason: RefusalReason, answer: AlertName | Buffer, detail: string): void {
     const socket = this.#socket;
     this.#over('refused');
-    this.#options.journal.refusedConnection(reason, socket.remoteAddress ?? '', detail);
+    this.#options.journal.refusedConnection(reason, this.#address, detail);
     this.#deadlineMs = performance.now() + this.#limits.refusedLingerMs;
     socket.end(Buffer.isBuffer(answer) ? answer : tlsAlert({ alert: answer }));
     socket.on('end', this.#end);

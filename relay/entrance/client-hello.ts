@@ -175,15 +175,14 @@ function readExtensions(message: Buffer, start: number): ClientHello | HelloFaul
     const type = pairAt(message, at);
     const end = at + 4 + pairAt(message, at + 2);
     if (end > message.length) return fault('decode_error', 'extension too long');
-    const body = message.subarray(at + 4, end);
     if (type === SERVER_NAME) {
       if (name !== undefined) return fault('decode_error', 'two server_name extensions');
-      const read = readServerName(body);
+      const read = readServerName(message.subarray(at + 4, end));
       if (!Buffer.isBuffer(read)) return read;
       name = read;
     } else if (type === ALPN) {
       if (alpn !== undefined) return fault('decode_error', 'two ALPN extensions');
-      alpn = readAlpn(body);
+      alpn = readAlpn(message.subarray(at + 4, end));
       if (alpn === undefined) return fault('decode_error', 'malformed ALPN');
     }
     at = end;

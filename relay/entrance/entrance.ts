@@ -9,7 +9,13 @@ import { TLS_LIMITS } from './limits.ts';
 import type { Reach } from './reach.ts';
 import { RequestRate } from './request-rate.ts';
 import { Sweep } from './sweep.ts';
-import { type ChooseContext, listenTls, type Protocol, type TlsListener } from './tls.ts';
+import {
+  type Caller,
+  type ChooseContext,
+  listenTls,
+  type Protocol,
+  type TlsListener,
+} from './tls.ts';
 import { Visit } from './visit.ts';
 import type { AnyVisit, VisitParts } from './visit-parts.ts';
 import type { Visitor } from './visitor.ts';
@@ -76,7 +82,7 @@ export class Entrance {
       journal,
       sweep: this.#sweep,
       offers: (hostname) => (this.#services.has(hostname) ? ONLY_HTTP1 : BOTH),
-      accept: (socket, hostname, protocol) => this.#accept(socket, hostname, protocol),
+      accept: (socket, from, protocol) => this.#accept(socket, from, protocol),
       ...(connectionsPerAddress === undefined
         ? {}
         : { limits: { connectionsPerAddressMax: connectionsPerAddress } }),
@@ -121,13 +127,13 @@ export class Entrance {
     }
   }
 
-  #accept(socket: TLSSocket, hostname: Hostname | undefined, protocol: Protocol): void {
+  #accept(socket: TLSSocket, { address, port, hostname }: Caller, protocol: Protocol): void {
     const { via } = this.#options;
     const service = this.#services.get(hostname);
     if (service !== undefined) return service.take(socket);
     const visitor: Visitor = {
-      address: socket.remoteAddress ?? '',
-      port: socket.remotePort ?? 0,
+      address,
+      port,
       hostname: hostname ?? '',
       trust: 0,
       via,

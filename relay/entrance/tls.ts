@@ -24,6 +24,14 @@ export type ChooseContext = (
   hostname: Hostname,
 ) => SecureContext | undefined | Promise<SecureContext | undefined>;
 
+/** Who connected. On a TLSSocket the address would be a system call more. */
+export interface Caller {
+  readonly address: string;
+  readonly port: number;
+  /** What he asked for (`socket.servername` is not reliable on resumed sessions). */
+  readonly hostname: Hostname | undefined;
+}
+
 export interface TlsOptions {
   readonly host: string;
   /** 0 takes any free one; see `TlsListener.port`. */
@@ -45,10 +53,9 @@ export interface TlsOptions {
   readonly offers: (hostname: Hostname | undefined) => readonly Protocol[];
   /**
    * Takes over an encrypted connection, with all that comes of it: it is half-open capable, so who
-   * takes it must end it after 'end'. `hostname` is what the visitor asked for (`socket.servername`
-   * is not reliable on resumed sessions).
+   * takes it must end it after 'end'.
    */
-  readonly accept: (socket: TLSSocket, hostname: Hostname | undefined, alpn: Protocol) => void;
+  readonly accept: (socket: TLSSocket, from: Caller, alpn: Protocol) => void;
   readonly journal: Journal;
   readonly sweep: Sweep;
   readonly limits?: Partial<TlsLimits>;
@@ -132,12 +139,14 @@ class Door {
     }
     this.#sockets.add(socket);
     journal.connectionsOpen += 1;
-    const arrival = new Arrival(socket, this.#options, this.#limits);
+    const arrival = new Arrival(socket, address, this.#options, this.#limits);
     socket.on('close', () => {
       this.#sockets.delete(socket);
       this.#addresses.release(owner);
       journal.connectionsOpen -= 1;
       arrival.closed();
+      // The TLSSocket on it stays in memory until a major collection; what listened here need not.
+      socket.removeAllListeners();
     });
   }
 

@@ -144,7 +144,7 @@ describe('the choice', () => {
 
   test('keeps at most so many contexts, and drops the least recently used', async () => {
     for (const subject of [ZONE, ALICE, BOB]) await shelf.put(subject);
-    const one = chooser({ limits: { contextsMax: 2 } });
+    const one = chooser({ limits: { contextsMax: 2, usedWithinMs: 0 } });
     for (const subject of [ALICE, BOB, ALICE, ZONE]) await one.choose(subject);
     expect(one.size).toBe(2);
     expect(one.choose(ALICE)).not.toBeInstanceOf(Promise);

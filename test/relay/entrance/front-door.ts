@@ -56,7 +56,7 @@ export async function openFrontDoor(options: Partial<TlsOptions> = {}): Promise<
     fallback: () => vendor,
     offers: (hostname) =>
       hostname === 'bob.vendor.test' ? ['http/1.1'] : (['h2', 'http/1.1'] as const),
-    accept: (socket, hostname, alpn) => {
+    accept: (socket, { hostname }, alpn) => {
       accepted.add(socket);
       socket.on('close', () => accepted.delete(socket));
       socket.on('end', () => socket.end());

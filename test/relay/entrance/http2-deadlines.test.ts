@@ -29,8 +29,8 @@ beforeEach(async () => {
   const journal = new Journal({ log: pino({ level: 'silent' }), accessLog: false });
   const opened = new Promise<Http2Visit>((resolve) => {
     void openFrontDoor({
-      accept: (socket, hostname = undefined) => {
-        const visitor = { address: '127.0.0.1', port: 1, hostname: `${hostname}` };
+      accept: (socket, { address, port: from, hostname }) => {
+        const visitor = { address, port: from, hostname: `${hostname}` };
         const parts = {
           reach: () => new SocketLink({ kind: 'tcp', host: '127.0.0.1', port }),
           journal,

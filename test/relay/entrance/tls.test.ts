@@ -224,7 +224,7 @@ describe('protocols', () => {
 
   it('are ready to be spoken when the connection is handed over', async () => {
     const { listener } = await open({
-      accept: (socket, _hostname, alpn) => {
+      accept: (socket, _from, alpn) => {
         expect(alpn).toBe('h2');
         performServerHandshake(socket).on('stream', (stream) => {
           stream.respond({ ':status': 204 }, { endStream: true });
