@@ -15,7 +15,14 @@ import {
 import { askStanding } from './device-client/standing.ts';
 import { deviceAtHand, onlyName } from './device-verbs.ts';
 import type { DeviceName, Hostname, WorkspaceName } from './dns/name.ts';
-import { domainLine, entryLines, stepLine, stepLines, targetWords } from './domain-lines.ts';
+import {
+  domainLine,
+  entryLines,
+  recentLine,
+  stepLine,
+  stepLines,
+  targetWords,
+} from './domain-lines.ts';
 import { LiveLines } from './live-lines.ts';
 import { print, printJson } from './printing.ts';
 
@@ -88,6 +95,8 @@ export async function check(
     if (!own.live) for (const line of ['', ...entryLines(own), '']) await print(line);
     const columns = process.stdout.isTTY ? process.stdout.columns : WATCH_LIMITS.columns;
     for (const line of stepLines(own.steps, columns)) await print(line);
+    const recent = recentLine(own);
+    if (recent !== undefined) await print(`\n${recent}`);
   }
   if (!own.live) throw new DomainError(notLive(own));
   if (!json) await print(`\nlive at ${own.url}`);

@@ -23,7 +23,7 @@ export function entryLines({ domain, entries }: OwnDomain): readonly string[] {
     ...rows(always),
     ...(both ? ['and either'] : []),
     ...rows(aliases),
-    ...(both ? ['or these, where the provider allows no CNAME, as at the top of a domain'] : []),
+    ...(both ? ['or these, where the provider allows no CNAME'] : []),
     ...rows(addresses),
     ...(wildcard.length > 0 ? ['and for all names below it'] : []),
     ...rows(wildcard),
@@ -72,6 +72,13 @@ export function domainLine(own: OwnDomain): string {
   const target = workspace === undefined ? name : `${workspace}.${name}`;
   const shown = `${domain}${wildcard ? ' and *' : ''}`;
   return `${shown.padEnd(40)}  ${target.padEnd(24)}  ${live ? 'live' : `${state}${far}`}`;
+}
+
+/** That somebody else has just looked; `undefined`: nobody has. */
+export function recentLine({ secondsAgo, againInSeconds }: OwnDomain): string | undefined {
+  if (secondsAgo === undefined) return undefined;
+  const again = againInSeconds === undefined ? '' : `, and looks again in ${againInSeconds} s`;
+  return `The relay found this ${secondsAgo} s ago${again}.`;
 }
 
 /** `code.alice`: where a domain leads. */

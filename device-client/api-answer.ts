@@ -28,6 +28,12 @@ export class Answer {
     return typeof value === 'number' && Number.isFinite(value) ? value : this.#refuse();
   }
 
+  /** `undefined` when it is absent, or null. */
+  optionalNumber(name: string): number | undefined {
+    const value = this.#members.get(name);
+    return value === undefined || value === null ? undefined : this.number(name);
+  }
+
   flag(name: string): boolean {
     const value = this.#members.get(name);
     return typeof value === 'boolean' ? value : this.#refuse();

@@ -39,6 +39,10 @@ export interface OwnDomain {
   readonly steps: readonly OwnDomainStep[];
   /** When the relay looked last, ISO 8601. */
   readonly checkedAt?: string;
+  /** Of a check: somebody had just looked, so many seconds ago. */
+  readonly secondsAgo?: number;
+  /** It is looked at again then. */
+  readonly againInSeconds?: number;
 }
 
 export interface WantedDomain {
@@ -71,7 +75,7 @@ export interface ChosenDomain {
   readonly name: DeviceName | undefined;
 }
 
-/** The relay looks at once; often asked, it tells what it has just found. */
+/** The relay looks at once; when it has just looked, it tells what it has found, and looks again soon. */
 export async function checkDomain(
   api: DeviceApi,
   { domain, name }: ChosenDomain,
@@ -88,6 +92,9 @@ export async function removeDomain(api: DeviceApi, { domain, name }: ChosenDomai
 function readDomain(answer: Answer): OwnDomain {
   const workspace = optionalWord(answer, 'workspace');
   const checkedAt = optionalWord(answer, 'checkedAt');
+  const [secondsAgo, againInSeconds] = ['secondsAgo', 'againInSeconds'].map((member) =>
+    answer.optionalNumber(member),
+  );
   return {
     domain: word(answer, 'domain'),
     url: word(answer, 'url'),
@@ -99,6 +106,8 @@ function readDomain(answer: Answer): OwnDomain {
     entries: answer.list('entries').map(readEntry),
     steps: answer.list('steps').map(readStep),
     ...(checkedAt === undefined ? {} : { checkedAt }),
+    ...(secondsAgo === undefined ? {} : { secondsAgo }),
+    ...(againInSeconds === undefined ? {} : { againInSeconds }),
   };
 }
 

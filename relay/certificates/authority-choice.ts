@@ -2,6 +2,7 @@
 import { readChain } from '../../certs/chain.ts';
 import { nextAuthority } from '../../certs/retry-ladder.ts';
 import type { Hostname } from '../../dns/name.ts';
+import { registeredDomain } from '../registered-domain.ts';
 import type { OrderSpending } from '../registry/certificates/budget.ts';
 import type { Job } from '../registry/certificates/job.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
@@ -83,12 +84,9 @@ export function replacing(
   return { replaces: certId, inWindow: window !== undefined && nowMs >= window.startMs };
 }
 
-/**
- * The registered domain that limits count by: the zone for what is in it. Of an own domain its last two
- * labels, which is too few below public suffixes such as `co.uk`: domains that have a limit each share
- * one then, and some of them wait longer than they must.
- */
+/** The registered domain that limits count by: the zone for what is in it, or beside it in its own. */
 function countedDomain(subject: string, zone: Hostname): string {
   if (subject === zone || subject.endsWith(`.${zone}`)) return zone;
-  return subject.split('.').slice(-2).join('.');
+  const registered = registeredDomain(subject);
+  return registered === registeredDomain(zone) ? zone : registered;
 }

@@ -4,6 +4,7 @@ import type { Envelope } from '../../certs/envelope.ts';
 import { AcmeAuthority, type AcmeDirectory, makeAccountKey } from '../../certs/order.ts';
 import type { OrderLimits } from '../../certs/order-wait.ts';
 import type { AuthorityBudget } from '../certificates-config.ts';
+import type { CaaIssuer } from '../domains/caa.ts';
 import { keepAccount, readAccount } from '../registry/certificates/ca-account.ts';
 import { aboutAccount } from '../registry/certificates/sealed-about.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -25,7 +26,7 @@ export class CertificateAuthority {
   readonly rest: AuthorityRest;
   readonly #parts: AuthorityParts;
   #opening: Promise<AcmeAuthority> | undefined;
-  #caaIdentities: readonly string[] = [];
+  #caaIssuer: CaaIssuer = { identities: [], account: undefined };
 
   constructor(parts: AuthorityParts) {
     this.#parts = parts;
@@ -34,9 +35,9 @@ export class CertificateAuthority {
     this.rest = new AuthorityRest(parts.now);
   }
 
-  /** How CAA records name it, once it has told. */
-  get caaIdentities(): readonly string[] {
-    return this.#caaIdentities;
+  /** How CAA records name it, once it has told, and our account, once there is one. */
+  get caaIssuer(): CaaIssuer {
+    return this.#caaIssuer;
   }
 
   /** With its account. Rejects when the authority or the registry is away; the next call tries again. */
@@ -66,12 +67,13 @@ export class CertificateAuthority {
       row = await registry.write(keepAccount(directory.url, { key }));
     }
     const { key, url: known } = row;
+    this.#caaIssuer = { ...this.#caaIssuer, account: known };
     const keyPem = envelope.open(key, about);
     const authority = await AcmeAuthority.open(directory, { keyPem, url: known }, limits);
     await authority.meet();
     const url = await authority.account();
     if (url !== known) await registry.write(keepAccount(directory.url, { key, url }));
-    this.#caaIdentities = authority.features.caaIdentities;
+    this.#caaIssuer = { identities: authority.features.caaIdentities, account: url };
     return authority;
   }
 }

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { ChallengeType, Proof, Prover } from '../../certs/order.ts';
 import { type Hostname, splitHostname } from '../../dns/name.ts';
 import type { ChallengePublication } from '../challenge-publication.ts';
+import { directChallenges } from '../domains/proving-challenges.ts';
 import { hideAnswer, showAnswer } from '../registry/certificates/answers.ts';
 import type { Job } from '../registry/certificates/job.ts';
 import { withdrawChallenge } from '../registry/deeds/challenge.ts';
@@ -33,8 +34,7 @@ export type MakeProver = (job: Pick<Job, 'attempts' | 'names'>) => Prover;
 
 export function provers(parts: ProverParts): MakeProver {
   const { zone, plainHttp } = parts;
-  // HTTPS has to lead to us anyway; plain HTTP may be closed on the way.
-  const direct: readonly ChallengeType[] = plainHttp ? ['tls-alpn-01', 'http-01'] : ['tls-alpn-01'];
+  const direct: readonly ChallengeType[] = directChallenges(plainHttp);
   return ({ attempts, names }) => ({
     choose: (hostname) => {
       // A domain with a wildcard is proven as the wildcard is: what is delegated anyway is enough.

@@ -1,22 +1,34 @@
-// Whether CAA records let our certificate authorities sign (RFC 8659): judged here, so that a person is
-// told which record is in the way, instead of an order that fails again and again.
+// Whether CAA records let our certificate authorities sign (RFC 8659), for our accounts there and by the
+// challenges that we answer (RFC 8657): judged here, so that a person is told which record is in the way,
+// instead of an order that fails again and again.
 
 import { printable } from '../entrance/printable.ts';
+import { type CaaIssue, parseCaaIssue } from './caa-issue.ts';
 import type { CaaLookup, CaaRecord } from './public-dns.ts';
 import type { DomainStep } from './report.ts';
 import type { Verdict } from './verdict.ts';
 
 const CAA_LIMITS = {
-  /** Of a record in a sentence. */
-  recordCharsMax: 120,
+  /** Of a record in a sentence; the address of an account is in it. */
+  recordCharsMax: 160,
   recordsMax: 6,
 } as const;
+
+/** An authority of ours, as CAA records know it. */
+export interface CaaIssuer {
+  /** By which it goes there; none: it has not told. */
+  readonly identities: readonly string[];
+  /** The address of our account; `undefined`: it has not told. */
+  readonly account: string | undefined;
+}
 
 export interface CaaQuestion {
   readonly domain: string;
   readonly wildcard: boolean;
-  /** By which our authorities go in such records; none: nobody has told, so any may be meant. */
-  readonly identities: readonly string[];
+  /** Where one of them has not told how it goes, any other name may be its. */
+  readonly issuers: readonly CaaIssuer[];
+  /** The challenges by which the domain would be proven. */
+  readonly methods: readonly string[];
 }
 
 export function judgeCaa(
@@ -44,10 +56,14 @@ function fine(found: string, expected: string) {
   return { verdict: 'right', step } as const;
 }
 
-function expectation({ identities, wildcard }: CaaQuestion): string {
+function expectation({ issuers, wildcard }: CaaQuestion): string {
   const kind = wildcard ? 'certificates and wildcard certificates' : 'certificates';
-  const who = identities.length === 0 ? 'the authority of this service' : identities.join(' or ');
+  const who = identitiesOf(issuers).join(' or ') || 'the authority of this service';
   return `No CAA record, or one that lets ${who} sign ${kind}.`;
+}
+
+function identitiesOf(issuers: readonly CaaIssuer[]): string[] {
+  return issuers.flatMap(({ identities }) => identities);
 }
 
 interface Hindrance {
@@ -77,50 +93,81 @@ function hindranceIn(records: readonly CaaRecord[], question: CaaQuestion): Hind
   }
   const issue = records.filter(({ tag }) => tag === 'issue');
   const issueWild = records.filter(({ tag }) => tag === 'issuewild');
-  const method = question.wildcard ? ['dns-01'] : ['http-01', 'tls-alpn-01'];
-  const plain = refusal('issue', issue, { ...question, method });
+  const plain = refusal('issue', issue, question);
   if (plain !== undefined || !question.wildcard || issueWild.length === 0) return plain;
-  return refusal('issuewild', issueWild, { ...question, method });
+  return refusal('issuewild', issueWild, question);
 }
 
+/** `undefined`: one of the records admits us, or there is none. */
 function refusal(
   tag: string,
   records: readonly CaaRecord[],
-  { identities, method }: CaaQuestion & { readonly method: readonly string[] },
+  question: CaaQuestion,
 ): Hindrance | undefined {
   if (records.length === 0) return undefined;
-  const admitted = records
-    .map(issuerOf)
-    .filter(({ domain }) =>
-      identities.length === 0 ? domain !== '' : identities.includes(domain),
-    );
-  const [ours] = identities;
-  const remedy = (at: string) =>
-    ours === undefined
-      ? `Remove it, or ask the operator of the service which authority to name, and add that one at ${at}.`
-      : `Add the CAA record 0 ${tag} "${ours}" at ${at}.`;
-  if (admitted.length === 0)
-    return { why: `it does not name ${identities.join(' or ') || 'any authority'}`, remedy };
-  const usable = admitted.some(
-    ({ methods }) => methods === undefined || methods.some((each) => method.includes(each)),
-  );
-  if (usable) return undefined;
-  return { why: `it does not allow the validation method ${method.join(' or ')}`, remedy };
+  const { issuers } = question;
+  const identities = identitiesOf(issuers);
+  const open = issuers.length === 0 || issuers.some((each) => each.identities.length === 0);
+  const read = records.map(({ value }) => parseCaaIssue(value));
+  const named = read
+    .filter((issue) => issue !== undefined)
+    .filter(({ issuer }) => issuer !== undefined && (open || identities.includes(issuer)));
+  const faults = named.map((issue) => faultOf(issue, question));
+  if (faults.includes(undefined)) return undefined;
+  const [why] = faults;
+  const remedy = remedyOf(tag, question, named);
+  if (why !== undefined) return { why, remedy };
+  // As if it named nobody (RFC 8659, section 4.2).
+  if (read.includes(undefined)) return { why: 'its value cannot be read by an authority', remedy };
+  return { why: `it does not name ${identities.join(' or ') || 'any authority'}`, remedy };
 }
 
-/** `letsencrypt.org; validationmethods=dns-01` (RFC 8659, section 4.2; RFC 8657). */
-function issuerOf({ value }: CaaRecord): {
-  readonly domain: string;
-  readonly methods: readonly string[] | undefined;
-} {
-  const [domain = '', ...parameters] = value.split(';').map((part) => part.trim());
-  const methods = parameters
-    .map((parameter) => /^validationmethods\s*=\s*(.*)$/i.exec(parameter)?.[1])
-    .find((list) => list !== undefined);
-  return {
-    domain: domain.toLowerCase(),
-    methods: methods?.split(',').map((each) => each.trim().toLowerCase()),
-  };
+/** Why a record that names our authority does not admit us; `undefined`: it does. */
+function faultOf(
+  { issuer, accounts, methods }: CaaIssue,
+  question: CaaQuestion,
+): string | undefined {
+  const accountsThere = meantBy(issuer, question).map(({ account }) => account);
+  // Several at once fit nobody (RFC 8657, section 3).
+  if (accounts.length > 1) return 'it names more than one account (accounturi), which fits none';
+  const [wanted] = accounts;
+  const strange =
+    wanted !== undefined &&
+    accountsThere.every((account) => account !== undefined && account !== wanted);
+  if (strange && accountsThere.length > 0)
+    return `it is for another account at ${issuer} than ours (accounturi)`;
+  const usable = methods === undefined || question.methods.some((each) => methods.includes(each));
+  if (usable) return undefined;
+  return `it does not allow the validation method ${question.methods.join(' or ')}`;
+}
+
+/** Those of ours that go by this name; where none does, those that have not told how they go. */
+function meantBy(issuer: string | undefined, { issuers }: CaaQuestion): readonly CaaIssuer[] {
+  const named = issuers.filter(({ identities }) => identities.some((each) => each === issuer));
+  return named.length > 0 ? named : issuers.filter(({ identities }) => identities.length === 0);
+}
+
+/** As narrow as the owner has made the record that is in the way. */
+function remedyOf(
+  tag: string,
+  question: CaaQuestion,
+  named: readonly CaaIssue[],
+): Hindrance['remedy'] {
+  const [narrow] = named;
+  const identity = narrow?.issuer ?? identitiesOf(question.issuers)[0];
+  if (identity === undefined) {
+    return (at) =>
+      `Remove it, or ask the operator of the service which authority to name, and add that one at ${at}.`;
+  }
+  const [account] = meantBy(identity, question).flatMap((each) => each.account ?? []);
+  const value = [
+    identity,
+    ...(narrow !== undefined && narrow.accounts.length > 0 && account !== undefined
+      ? [`accounturi=${account}`]
+      : []),
+    ...(narrow?.methods === undefined ? [] : [`validationmethods=${question.methods.join(',')}`]),
+  ];
+  return (at) => `Add the CAA record 0 ${tag} "${value.join('; ')}" at ${at}.`;
 }
 
 function wordsOf(records: readonly CaaRecord[]): string {

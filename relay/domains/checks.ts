@@ -3,10 +3,13 @@
 // (`checkService`).
 import type { Hostname } from '../../dns/name.ts';
 import { printable } from '../entrance/printable.ts';
+import { isRegisteredDomain } from '../registered-domain.ts';
 import type { RelayAddresses } from '../registry/own-domains.ts';
 import { makeTargetLabel } from '../registry/secret.ts';
-import { judgeCaa } from './caa.ts';
+import type { BrowserFault } from './browsers.ts';
+import { type CaaIssuer, judgeCaa } from './caa.ts';
 import { visit } from './live.ts';
+import { provingChallenges } from './proving-challenges.ts';
 import type { CnameChain, Lookup, PublicDns } from './public-dns.ts';
 import { challengeOwner, proofOwner, type RecordedDomain, targetHost } from './records.ts';
 import type { DomainStep } from './report.ts';
@@ -36,8 +39,10 @@ export interface DomainWorld {
   readonly zone: Hostname;
   readonly dns: PublicDns;
   readonly relays: RelayAddresses;
-  /** By which our authorities go in CAA records. */
-  readonly caaIdentities: readonly string[];
+  /** Our authorities, as CAA records know them. */
+  readonly caaIssuers: readonly CaaIssuer[];
+  /** The relays answer challenges by plain HTTP, too. */
+  readonly plainHttp: boolean;
   readonly certificateOf: (domain: string) => Promise<CertificateState>;
   /** The HTTPS port that the world dials. */
   readonly publicPort: number;
@@ -63,10 +68,10 @@ export interface DomainFinding {
 }
 
 export async function checkDomain(row: RecordedDomain, world: DomainWorld): Promise<DomainFinding> {
-  const { dns, signal, zone, relays, caaIdentities: identities } = world;
+  const { dns, signal, zone, relays, caaIssuers: issuers, publicPort: port } = world;
   const atMs = world.now();
   const target = targetHost(row.target, zone);
-  const question = { name: row.domain, target, zone, relays };
+  const question = { name: row.domain, target, zone, relays, port };
   const [txt, routing, below, caa] = await Promise.all([
     dns.txt(proofOwner(row.domain), signal),
     lookAtRouting(dns, question, signal),
@@ -75,8 +80,9 @@ export async function checkDomain(row: RecordedDomain, world: DomainWorld): Prom
   ]);
   const proof = judgeProof(row, txt);
   const way = judgeWay([routing, ...below], expectedWay(row, target, relays));
-  const { domain, wildcard } = row;
-  const sign = judgeCaa(caa, { domain, wildcard: wildcard === 1, identities });
+  const wildcard = row.wildcard === 1;
+  const methods = provingChallenges({ wildcard, plainHttp: world.plainHttp });
+  const sign = judgeCaa(caa, { domain: row.domain, wildcard, issuers, methods });
   return {
     atMs,
     proof: proof.verdict,
@@ -154,12 +160,12 @@ function valuesText(values: readonly string[]): string {
 async function lookBelow(
   domain: string,
   target: string,
-  { dns, zone, relays, signal }: DomainWorld,
+  { dns, zone, relays, signal, publicPort: port }: DomainWorld,
 ): Promise<Omit<Routing, 'ours'>[]> {
   const name = `${makeTargetLabel()}.${domain}`;
   const [owner, challenge] = [challengeOwner(domain), challengeOwner(target)];
   const [anything, challenges] = await Promise.all([
-    lookAtRouting(dns, { name, target, zone, relays }, signal),
+    lookAtRouting(dns, { name, target, zone, relays, port }, signal),
     // Nothing is at the target now, and a resolver that were asked would remember that: an authority
     // that asks the same one would not see what is published there a moment later.
     dns.chain(owner, signal, challenge),
@@ -195,7 +201,21 @@ function judgeWay(looks: readonly Omit<Routing, 'ours'>[], expected: string): Ju
   const next = worst.find((look) => look.next !== undefined)?.next;
   const state = verdict === 'right' ? 'ok' : verdict === 'wrong' ? 'wrong' : 'waiting';
   const step = { step: 'routing', state, found, expected } as const;
+  const faults = looks.flatMap(({ browsers = [] }) => browsers);
+  const astray = faults.find((fault) => fault.next !== undefined) ?? faults[0];
+  if (verdict === 'right' && astray !== undefined) return { verdict, step: partly(step, astray) };
   return { verdict, step: next === undefined ? step : { ...step, next } };
+}
+
+/** Who does not ask for HTTPS records gets here: that is no reason to serve nobody. */
+function partly(step: Omit<DomainStep, 'state'>, { found, next }: BrowserFault): DomainStep {
+  const told = { ...step, found: `${step.found} ${found}` };
+  if (next === undefined) return { ...told, state: 'ok' };
+  return {
+    ...{ ...told, state: 'wrong', served: true },
+    expected: `${step.expected}; and no HTTPS record that leads elsewhere`,
+    next,
+  };
 }
 
 function expectedWay(
@@ -204,8 +224,11 @@ function expectedWay(
   { present }: RelayAddresses,
 ): string {
   const addresses = [...present].toSorted().join(', ');
-  const or = addresses === '' ? '' : `, or no other addresses than ${addresses}`;
-  const way = `${domain} is a CNAME to ${target}${or}`;
+  const top = isRegisteredDomain(domain);
+  const alias = `${domain} is ${top ? 'an ALIAS' : 'a CNAME'} to ${target}`;
+  const direct = `${domain} has no other addresses than ${addresses}`;
+  const ways = addresses === '' ? [alias] : top ? [direct, alias] : [alias, direct];
+  const way = ways.join(', or ');
   if (wildcard !== 1) return way;
   return `${way}; *.${domain} too; ${challengeOwner(domain)} is a CNAME to ${challengeOwner(target)}`;
 }

@@ -20,7 +20,8 @@ import {
   takeDueDomains,
 } from '../registry/own-domains.ts';
 import { RegistryError } from '../registry/registry-error.ts';
-import { type LookParts, look } from './look.ts';
+import type { LookParts } from './look.ts';
+import { Looks } from './looks.ts';
 import { parseSteps, reportOf } from './own-domain-report.ts';
 import type { DomainReport } from './report.ts';
 
@@ -29,7 +30,9 @@ const DOMAINS_LIMITS = {
   looksMax: 16,
   /** Of them for the watch, so that a person who asks is not kept waiting. */
   watchedMax: 12,
-  /** A domain is looked at again no sooner; who asks meanwhile gets what was found. */
+  /** Of them for persons: whoever has many asks for all of his, and must not keep the watch from others'. */
+  askedMax: 8,
+  /** A domain is looked at again no sooner; who asks meanwhile gets what was found, and one more then. */
   againAfterMs: 5_000,
   /** How often the watch asks what is due. */
   pollMs: 5_000,
@@ -51,23 +54,20 @@ export type DomainConsent =
 export class Domains {
   readonly #options: DomainsOptions;
   readonly #limits: Record<keyof typeof DOMAINS_LIMITS, number>;
-  /** By target: under way, or so recent that it is not repeated. */
-  readonly #looks = new Map<string, Promise<DomainRow | undefined>>();
+  readonly #looks: Looks;
   readonly #end = new AbortController();
-  #running = 0;
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> | undefined;
-  #looked = 0;
-  #failed = 0;
 
   constructor(options: DomainsOptions) {
     this.#options = options;
     this.#limits = { ...DOMAINS_LIMITS, ...options.limits };
+    this.#looks = new Looks(options, this.#limits, this.#end.signal);
   }
 
   /** For metrics: looks since the start, those that a fault of ours ended, and those under way. */
   get figures(): { readonly looks: number; readonly failed: number; readonly running: number } {
-    return { looks: this.#looked, failed: this.#failed, running: this.#running };
+    return this.#looks.figures;
   }
 
   /** The same again is the same. What has to be entered is in the report. */
@@ -87,15 +87,24 @@ export class Domains {
     return (await this.#rows({ by })).map((row) => reportOf(row, { zone, relays }));
   }
 
-  /** Looks now, unless somebody has just looked, or so many look that it has to wait for the watch. */
+  /**
+   * Looks now. When somebody has just looked, that is told, with when it is looked at again; so it is when
+   * so many look that it has to wait for the watch.
+   */
   async check(wanted: DomainRemoval): Promise<DomainReport> {
     const rows = await this.#rows(wanted);
     const row = rows.find(({ state }) => state !== 'pending') ?? rows[0];
     if (row === undefined) throw unknownDomain(wanted.domain);
-    await this.#lookAt(row, 'asked');
+    const { row: looking, againInMs } = this.#looks.at(row, 'asked');
+    await looking;
     const [after] = await this.#rows({ ...wanted, name: row.name });
     if (after === undefined) throw unknownDomain(wanted.domain);
-    return this.#report(after);
+    const report = await this.#report(after);
+    const { checkedAtMs } = report;
+    if (againInMs === undefined || checkedAtMs === undefined) return report;
+    const agoMs = Math.max(0, this.#options.now() - checkedAtMs);
+    const recent = { secondsAgo: seconds(agoMs), againInSeconds: seconds(againInMs) };
+    return { ...report, recent };
   }
 
   /** It stops working at once. */
@@ -107,10 +116,10 @@ export class Domains {
   async recheck(domain: string): Promise<DomainConsent> {
     const held = await this.#options.registry.read(domainHolder(domain));
     if (held === undefined) return resting(`Nobody has proven the domain ${domain}.`);
-    const row = (await this.#lookAt(held, 'order')) ?? held;
+    const row = (await this.#looks.at(held, 'order').row) ?? held;
     if (row.state === 'suspended') return resting(`The domain ${domain} is suspended.`);
     const wrong = parseSteps(row.finding).find(
-      ({ step, state }) => state === 'wrong' && step !== 'live',
+      ({ step, state, served }) => state === 'wrong' && step !== 'live' && served !== true,
     );
     return wrong === undefined ? { ok: true } : { ok: false, why: wrong.found, rests: false };
   }
@@ -130,7 +139,7 @@ export class Domains {
     this.#end.abort(new Error('The relay stops.'));
     clearTimeout(this.#timer);
     await this.#round;
-    await Promise.allSettled(this.#looks.values());
+    await this.#looks.ended();
   }
 
   /** Something may be due. */
@@ -157,7 +166,7 @@ export class Domains {
   async #watch(): Promise<void> {
     const { registry, now, log } = this.#options;
     const { watchedMax, leaseMs } = this.#limits;
-    const max = watchedMax - this.#running;
+    const max = watchedMax - this.#looks.figures.running;
     if (max <= 0 || this.#end.signal.aborted) return;
     try {
       const nowMs = now();
@@ -165,53 +174,12 @@ export class Domains {
       const due = await registry.write(takeDueDomains({ nowMs, leaseMs, max }));
       for (const row of due) {
         // What is wrong with one of them is told there.
-        this.#lookAt(row, 'due').catch(() => undefined);
+        this.#looks.at(row, 'due').row.catch(() => undefined);
       }
     } catch (error) {
       // Of its own faults the registry has told.
       if (error instanceof RegistryError) return;
       log.warn({ err: error }, 'own domains could not be watched; it is tried again');
-    }
-  }
-
-  /** `undefined`: not now, for too many are looked at; or the row is gone. */
-  #lookAt(row: DomainRow, why: 'asked' | 'due' | 'order'): Promise<DomainRow | undefined> {
-    const { target } = row;
-    const recent = this.#looks.get(target);
-    if (recent !== undefined) return recent;
-    const { looksMax, againAfterMs } = this.#limits;
-    const sinceMs = this.#options.now() - (row.checked_at ?? 0);
-    // Another relay may have looked.
-    if (why !== 'due' && sinceMs >= 0 && sinceMs < againAfterMs) return Promise.resolve(row);
-    if (this.#running >= looksMax) return Promise.resolve(undefined);
-    const startedMs = performance.now();
-    const looking = this.#look(row, why === 'asked').finally(() => {
-      const forget = () => this.#looks.delete(target);
-      const restMs = startedMs + againAfterMs - performance.now();
-      if (restMs > 0) setTimeout(forget, restMs).unref();
-      else forget();
-    });
-    this.#looks.set(target, looking);
-    return looking;
-  }
-
-  async #look(row: DomainRow, asked: boolean): Promise<DomainRow | undefined> {
-    const { domain, name } = row;
-    this.#running += 1;
-    this.#looked += 1;
-    try {
-      return await look(row, this.#options, { end: this.#end.signal, asked });
-    } catch (error) {
-      if (!this.#end.signal.aborted) {
-        this.#failed += 1;
-        this.#options.log.warn(
-          { err: error, domain, name },
-          'an own domain could not be looked at',
-        );
-      }
-      throw error;
-    } finally {
-      this.#running -= 1;
     }
   }
 
@@ -231,6 +199,10 @@ export class Domains {
     const { registry, zone } = this.#options;
     return reportOf(row, { zone, relays: await registry.read(relayAddresses()) });
   }
+}
+
+function seconds(ms: number): number {
+  return Math.ceil(ms / 1_000);
 }
 
 function resting(why: string): DomainConsent {

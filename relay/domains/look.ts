@@ -3,9 +3,11 @@
 // asked changes nothing.
 import type { Logger } from 'pino';
 import type { Hostname } from '../../dns/name.ts';
+import type { RegistryWork } from '../registry/database.ts';
+import { also } from '../registry/deed.ts';
 import { proveDomain, suspendDomain } from '../registry/deeds/domain-proof.ts';
 import type { DomainRow } from '../registry/deeds/own-domain.ts';
-import { noteFinding, relayAddresses } from '../registry/own-domains.ts';
+import { failsSince, noteFinding, relayAddresses } from '../registry/own-domains.ts';
 import type { Registry } from '../registry/registry.ts';
 import {
   checkDomain,
@@ -32,8 +34,8 @@ export interface LookParts extends Omit<DomainWorld, 'relays' | 'publicPort' | '
   readonly registry: Registry;
   /** Has a certificate for the domain ordered, if that is not so already, or has failed. */
   readonly want: (domain: WantedDomainCertificate) => Promise<unknown>;
-  /** Tells the owner of a name. */
-  readonly tell: (change: DomainChange) => Promise<void>;
+  /** Tells the owner of a name: part of the transaction that is the reason. */
+  readonly tell: (change: DomainChange) => RegistryWork<unknown>;
   readonly publicPort: () => number;
   readonly log: Logger;
 }
@@ -60,7 +62,7 @@ interface Standing {
   readonly failingSinceMs: number | null;
   /** Of the DNS. */
   readonly steps: readonly DomainStep[];
-  /** For the owners whom it concerns. */
+  /** For the owner, with the note of the look; of deeds he is told with them. */
   readonly news: readonly DomainChange[];
 }
 
@@ -92,17 +94,19 @@ export async function look(
     proven_at: served ? (row.proven_at ?? finding.atMs) : row.proven_at,
     failing_since: failingSinceMs,
   };
-  const noted = await registry.write(
-    noteFinding({
-      target: row.target,
-      finding: formatSteps(steps),
-      checkedAtMs: now(),
-      checkDueAtMs: nextLookMs({ ...times, settled }, now(), Math.random()),
-      failingSinceMs,
-    }),
-  );
-  for (const change of standing.news) await tell(change, parts);
-  return noted;
+  const note = noteFinding({
+    target: row.target,
+    finding: formatSteps(steps),
+    checkedAtMs: now(),
+    checkDueAtMs: nextLookMs({ ...times, settled }, now(), Math.random()),
+    failingSinceMs,
+  });
+  return registry.write(async (db) => {
+    // Another relay, too, may have looked in this moment, and told.
+    const tells = standing.news.length > 0 && (await failsSince(row)(db));
+    if (tells) for (const change of standing.news) await parts.tell(change)(db);
+    return note(db);
+  });
 }
 
 async function standingOf(
@@ -123,30 +127,35 @@ async function standingOf(
 async function rightful(
   row: DomainRow,
   { seen, steps, atMs }: DomainFinding,
-  { registry, log }: LookParts,
+  { registry, tell, log }: LookParts,
 ): Promise<Standing> {
   const { domain, name, target, state } = row;
-  const news: DomainChange[] = [];
-  if (state !== 'proven') {
-    const outcome = await registry.perform(proveDomain({ target, seen, lookedAtMs: atMs }));
-    const unserved = { served: false, failingSinceMs: row.failing_since, news };
-    if (outcome.kind === 'void') return { ...unserved, steps };
-    if (outcome.kind === 'held-by-another') {
-      return { ...unserved, steps: [heldStep(row), ...steps.slice(1)] };
-    }
-    log.info({ domain, name, displaced: outcome.displaced?.name }, 'an own domain is proven');
-    if (outcome.displaced !== undefined) {
-      news.push({ kind: 'lost', domain, name: outcome.displaced.name, steps: [] });
-    }
+  const back: DomainChange[] =
+    row.failing_since === null ? [] : [{ kind: 'back', domain, name, steps: [] }];
+  if (state === 'proven') return { served: true, failingSinceMs: null, steps, news: back };
+  const proof = proveDomain({ target, seen, lookedAtMs: atMs });
+  const outcome = await registry.perform(
+    also(proof, (done) => {
+      if (done.kind !== 'proven') return [];
+      const lost = done.displaced;
+      const told = done.changed ? back.map(tell) : [];
+      if (lost !== undefined) told.push(tell({ kind: 'lost', domain, name: lost.name, steps: [] }));
+      return told;
+    }),
+  );
+  const unserved = { served: false, failingSinceMs: row.failing_since, news: [] };
+  if (outcome.kind === 'void') return { ...unserved, steps };
+  if (outcome.kind === 'held-by-another') {
+    return { ...unserved, steps: [heldStep(row), ...steps.slice(1)] };
   }
-  if (row.failing_since !== null) news.push({ kind: 'back', domain, name, steps: [] });
-  return { served: true, newly: state !== 'proven', failingSinceMs: null, steps, news };
+  log.info({ domain, name, displaced: outcome.displaced?.name }, 'an own domain is proven');
+  return { served: true, newly: true, failingSinceMs: null, steps, news: [] };
 }
 
 async function failing(
   row: DomainRow,
   { atMs, steps }: DomainFinding,
-  { registry, log }: LookParts,
+  { registry, tell, log }: LookParts,
 ): Promise<Standing> {
   const { domain, name, target } = row;
   const since = row.failing_since ?? atMs;
@@ -158,7 +167,11 @@ async function failing(
     return { ...standing, news: [{ kind: 'failing', domain, name, steps: faults, untilMs }] };
   }
   if (atMs < untilMs) return { ...standing, news: [] };
-  const outcome = await registry.perform(suspendDomain({ target, why: 'it failed its checks' }));
+  const suspension = suspendDomain({ target, why: 'it failed its checks' });
+  const suspended = tell({ kind: 'suspended', domain, name, steps: faults });
+  const outcome = await registry.perform(
+    also(suspension, (done) => (done === 'suspended' ? [suspended] : [])),
+  );
   if (outcome === 'spared') {
     log.error(
       { domain, name },
@@ -169,8 +182,7 @@ async function failing(
   }
   if (outcome === 'void') return { ...standing, served: false, news: [] };
   log.warn({ domain, name, faults }, 'an own domain is suspended');
-  const news = [{ kind: 'suspended', domain, name, steps: faults } as const];
-  return { ...standing, served: false, news };
+  return { ...standing, served: false, news: [] };
 }
 
 /** What the look before found in the DNS. */
@@ -188,14 +200,4 @@ function heldStep({ domain, proof }: DomainRow): DomainStep {
     expected: `TXT "${proof}" at ${owner}, and no proof of another account`,
     next: `Remove the other TXT value at ${owner}, or have the domain removed in that account.`,
   };
-}
-
-/** The domain is as it is, whether or not anybody can be told. */
-async function tell(change: DomainChange, { tell: send, log }: LookParts): Promise<void> {
-  try {
-    await send(change);
-  } catch (error) {
-    const { kind, domain } = change;
-    log.warn({ err: error, kind, domain }, 'the owner of a domain could not be told');
-  }
 }

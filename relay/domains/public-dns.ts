@@ -3,6 +3,7 @@
 import { CANCELLED, NODATA, NOTFOUND } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
 import type { ResolverAddress } from '../domains-config.ts';
+import { type HttpsRecord, lookUpHttps } from './https-records.ts';
 
 const LOOKUP_LIMITS = {
   /** For one question, however many resolvers are tried: a person waits for some of them in a row. */
@@ -43,6 +44,7 @@ export type CaaLookup =
   | { readonly kind: 'failed'; readonly at: string; readonly why: string };
 
 export class PublicDns {
+  readonly #resolvers: readonly ResolverAddress[];
   readonly #servers: readonly string[];
   readonly #questionMs: number;
 
@@ -52,6 +54,7 @@ export class PublicDns {
     questionMs: number = LOOKUP_LIMITS.questionMs,
   ) {
     this.#questionMs = questionMs;
+    this.#resolvers = resolvers;
     this.#servers = resolvers.map(({ host, port }) =>
       host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
     );
@@ -103,6 +106,13 @@ export class PublicDns {
       return { kind: 'found', at, records: answer.values.map(caaRecord) };
     }
     return { kind: 'none' };
+  }
+
+  /** The HTTPS records of a name, which browsers ask for. */
+  https(name: string, signal: AbortSignal): Promise<Lookup<HttpsRecord>> {
+    const end = AbortSignal.any([signal, AbortSignal.timeout(this.#questionMs)]);
+    const resolvers = this.#resolvers.map(({ host, port }) => ({ address: host, port }));
+    return lookUpHttps(name, resolvers, end);
   }
 
   /** A resolver of its own for each question: what is cancelled is this question alone. */

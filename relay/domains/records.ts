@@ -1,5 +1,6 @@
 // The names and records that make a domain somebody's own, as he enters them at his DNS provider.
 import type { Hostname } from '../../dns/name.ts';
+import { isRegisteredDomain } from '../registered-domain.ts';
 import type { DomainRow } from '../registry/deeds/own-domain.ts';
 import type { DomainEntry } from './report.ts';
 
@@ -33,19 +34,8 @@ export function entriesOf(
       why: 'proves that the domain is yours; leave it there',
       needed: 'yes',
     },
-    {
-      type: 'CNAME',
-      owner: domain,
-      value: host,
-      why: 'leads visitors here, and follows when our addresses change',
-      needed: 'one-of',
-    },
+    ...wayOf(domain, host, [...addresses].toSorted()),
   ];
-  for (const value of [...addresses].toSorted()) {
-    const type = value.includes(':') ? 'AAAA' : 'A';
-    const why = 'leads visitors here where a CNAME cannot be: at the top of a domain';
-    entries.push({ type, owner: domain, value, why, needed: 'one-of' });
-  }
   if (wildcard !== 1) return entries;
   return [
     ...entries,
@@ -64,4 +54,23 @@ export function entriesOf(
       needed: 'wildcard',
     },
   ];
+}
+
+/**
+ * What leads visitors here. Beside the records at the top of a registered domain no CNAME can be; others
+ * are the top of a zone only where somebody has delegated them, which is for him to know.
+ */
+function wayOf(domain: string, host: string, addresses: readonly string[]): DomainEntry[] {
+  const top = isRegisteredDomain(domain) && addresses.length > 0;
+  const why = top
+    ? `leads visitors here; an ALIAS to ${host}, where the provider has that, follows our addresses`
+    : 'leads visitors here where the provider allows no CNAME';
+  const needed = top ? 'yes' : 'one-of';
+  const direct = addresses.map((value): DomainEntry => {
+    const type = value.includes(':') ? 'AAAA' : 'A';
+    return { type, owner: domain, value, why, needed };
+  });
+  if (top) return direct;
+  const follows = 'leads visitors here, and follows when our addresses change';
+  return [{ type: 'CNAME', owner: domain, value: host, why: follows, needed }, ...direct];
 }

@@ -12,6 +12,8 @@ export interface DomainStep {
   readonly expected: string;
   /** What to do, as a sentence; absent: nothing. */
   readonly next?: string;
+  /** wrong, and yet the domain is served and gets its certificates: some visitors go elsewhere. */
+  readonly served?: true;
 }
 
 /** One record for the DNS of the domain. */
@@ -38,6 +40,8 @@ export interface DomainReport {
   readonly steps: readonly DomainStep[];
   /** When it was looked at last; absent: not yet. */
   readonly checkedAtMs?: number;
+  /** Somebody had just looked when this was asked for: so long ago; and it is looked at again so soon. */
+  readonly recent?: { readonly secondsAgo: number; readonly againInSeconds: number };
 }
 
 /** What the owner of a name is told without having asked (relay/portal/letters.ts). */

@@ -1,18 +1,11 @@
 // Whether a name leads to the relays: by a CNAME to the target that was made for it, or by addresses that
 // are all ours, as providers make them of such a CNAME at the top of a domain.
-import { decodeIpv6, encodeIpv6 } from '../../dns/ip-text.ts';
 import type { Hostname } from '../../dns/name.ts';
-import { printable } from '../entrance/printable.ts';
 import type { RelayAddresses } from '../registry/own-domains.ts';
+import { type BrowserFault, lookAtBrowsers } from './browsers.ts';
 import type { CnameChain, Lookup, PublicDns } from './public-dns.ts';
+import { canonicalSet, strangersOf, wordsOf } from './told-addresses.ts';
 import type { Verdict } from './verdict.ts';
-
-const ROUTING_LIMITS = {
-  /** Of a name in a sentence. */
-  nameCharsMax: 100,
-  /** Of a chain or a set of addresses. */
-  itemsMax: 6,
-} as const;
 
 export interface Routing {
   readonly verdict: Verdict;
@@ -22,6 +15,8 @@ export interface Routing {
   readonly next?: string;
   /** The addresses that visitors get and that are ours. */
   readonly ours: readonly string[];
+  /** What leads browsers elsewhere all the same. */
+  readonly browsers?: BrowserFault | undefined;
 }
 
 export interface RoutingQuestion {
@@ -30,6 +25,8 @@ export interface RoutingQuestion {
   readonly target: string;
   readonly zone: Hostname;
   readonly relays: RelayAddresses;
+  /** The HTTPS port that the world dials. */
+  readonly port: number;
 }
 
 export async function lookAtRouting(
@@ -38,12 +35,13 @@ export async function lookAtRouting(
   signal: AbortSignal,
 ): Promise<Routing> {
   const { name } = question;
-  const [chain, four, six] = await Promise.all([
+  const [chain, four, six, browsers] = await Promise.all([
     dns.chain(name, signal),
     dns.addresses4(name, signal),
     dns.addresses6(name, signal),
+    lookAtBrowsers(dns, question, signal),
   ]);
-  return judgeRouting(question, chain, [four, six]);
+  return { ...judgeRouting(question, chain, [four, six]), browsers };
 }
 
 function judgeRouting(
@@ -53,20 +51,20 @@ function judgeRouting(
 ): Routing {
   const { name, target, relays } = question;
   const seen = lookups.flatMap((lookup) => (lookup.kind === 'found' ? lookup.values : []));
-  const addresses = [...new Set(seen.map(canonical))];
-  const known = new Set([...relays.known].map(canonical));
+  const addresses = [...canonicalSet(seen)];
+  const known = canonicalSet(relays.known);
   const ours = addresses.filter((address) => known.has(address));
   if (chain.names.includes(target)) {
     return { verdict: 'right', found: `${name} is a CNAME to ${wordsOf(chain.names)}.`, ours };
   }
   const fault = aliasFault(question, chain);
   if (fault !== undefined) return { ...fault, ours: [] };
-  const strange = addresses.filter((address) => !known.has(address));
+  const strange = strangersOf(addresses, known);
   if (strange.length > 0) return { ...strangers(name, strange, ours), ours: [] };
   const failed = lookups.find((lookup) => lookup.kind === 'failed');
   if (failed !== undefined) return { ...notAsked(name, failed.why), ours: [] };
   if (ours.length === 0) return { ...nothing(name, chain, lookups), ours: [] };
-  const present = new Set([...relays.present].map(canonical));
+  const present = canonicalSet(relays.present);
   if (present.size > 0 && !ours.some((address) => present.has(address))) {
     const found = `${name} has ${wordsOf(ours)}, of relays that are away.`;
     return { verdict: 'wrong', found, next: 'Enter the addresses that are in use now.', ours: [] };
@@ -95,7 +93,7 @@ function aliasFault({ name, zone }: RoutingQuestion, chain: CnameChain): Judgeme
 function strangers(name: string, strange: readonly string[], ours: readonly string[]): Judgement {
   const found = `${name} leads elsewhere, to ${wordsOf(strange)}`;
   if (ours.length === 0) {
-    const next = 'Enter the CNAME, or the addresses, that are told here in the place of that.';
+    const next = 'Enter what is told here in the place of that.';
     return { verdict: 'wrong', found: `${found}.`, next };
   }
   return {
@@ -115,24 +113,11 @@ function nothing(
     names.length > 0
       ? `${name} is a CNAME to ${wordsOf(names)}, which has no address.`
       : `${name} leads nowhere: ${first ?? 'it has no address'}.`;
-  const next = 'Enter the CNAME, or the addresses, at your DNS provider.';
+  const next = 'Enter what is told here at your DNS provider.';
   return { verdict: 'wrong', found, next };
 }
 
 function notAsked(name: string, why: string): Judgement {
-  const found = `${printable(name, ROUTING_LIMITS.nameCharsMax)} could not be looked up: ${why}.`;
+  const found = `${wordsOf([name])} could not be looked up: ${why}.`;
   return { verdict: 'unknown', found, next: 'This is tried again by itself.' };
-}
-
-/** Equal addresses as equal texts. */
-function canonical(address: string): string {
-  const bytes = encodeIpv6(address);
-  return (bytes && decodeIpv6(bytes)) ?? address;
-}
-
-function wordsOf(items: readonly string[]): string {
-  const { itemsMax, nameCharsMax } = ROUTING_LIMITS;
-  const some = items.slice(0, itemsMax).map((item) => printable(item, nameCharsMax));
-  const more = items.length - some.length;
-  return `${some.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

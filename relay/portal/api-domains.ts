@@ -53,10 +53,13 @@ export function domainRoutes(server: FastifyInstance, parts: OwnerParts): void {
     return reply.code(201).send(reportJson(report, origin()));
   });
 
-  const checking = route('Looks at a domain now; often asked, it tells what was just found.', {
-    ...chosen,
-    answer: domainView,
-  });
+  const checking = route(
+    'Looks at a domain now; when somebody has just looked, tells what he found, and looks again soon.',
+    {
+      ...chosen,
+      answer: domainView,
+    },
+  );
   server.post<ByDomain>('/v1/domains/:domain/check', { schema: checking }, async (request) => {
     const wanted = { ...chosenBy(request), by: by(request) };
     return reportJson(await domains.check(wanted), origin());

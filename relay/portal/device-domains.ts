@@ -64,7 +64,8 @@ const ADD_SCHEMA = {
 };
 
 const CHECK_SCHEMA = {
-  summary: 'Looks at a domain now; often asked, it tells what was just found.',
+  summary:
+    'Looks at a domain now; when somebody has just looked, tells what he found, and looks again soon.',
   ...chosen,
   response: { 200: REPORT },
 };

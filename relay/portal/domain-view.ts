@@ -10,6 +10,8 @@ import {
 } from '../../dns/name.ts';
 import type { Domains } from '../domains/domains.ts';
 import type { DomainReport } from '../domains/report.ts';
+import { isoTime } from '../protocol/iso-time.ts';
+import { isPublicSuffix } from '../registered-domain.ts';
 import type { By } from '../registry/actor.ts';
 import {
   DOMAIN_LIMITS,
@@ -17,7 +19,6 @@ import {
   parseOwnDomain,
   unknownDomain,
 } from '../registry/deeds/own-domain.ts';
-import { time } from './name-view.ts';
 import { deviceName } from './owner-deeds.ts';
 import { problem } from './problem.ts';
 
@@ -38,9 +39,12 @@ export function addTyped(
 ): Promise<DomainReport> {
   const { by, wildcard } = typed;
   const workspace = workspaceOf(typed.workspace?.trim() ?? '');
+  const name = deviceName(typed.name.trim());
+  const domain = ownDomain(typed.domain.trim(), zone);
+  // Only here: one that has become a public suffix since can be looked at and removed.
+  if (isPublicSuffix(domain)) throw publicSuffix(domain);
   return domains.add({
-    name: deviceName(typed.name.trim()),
-    domain: ownDomain(typed.domain.trim(), zone),
+    ...{ name, domain },
     ...(workspace === undefined ? {} : { workspace }),
     wildcard,
     by,
@@ -55,6 +59,13 @@ function ownDomain(text: string, zone: Hostname): OwnDomain {
     domainTextFault(text) ?? sizeFault(text) ?? `belongs to the vendor, as ${zone} does`;
   const next = 'Correct it, or take another one.';
   throw problem('bad-domain', 422, `That domain cannot be used: it ${fault}.`, next);
+}
+
+function publicSuffix(domain: OwnDomain): Error {
+  const detail =
+    `That domain cannot be used: below ${domain} everybody can register a domain, so it is nobody's ` +
+    'own (the Public Suffix List has it).';
+  return problem('bad-domain', 422, detail, `Take one of yours, such as example.${domain}.`);
 }
 
 function sizeFault(text: string): string | undefined {
@@ -114,7 +125,7 @@ export function domainUrl(domain: string, near: string): string {
 
 /** As the APIs say it. */
 export function reportJson(report: DomainReport, near: string) {
-  const { domain, name, workspace, wildcard, state, entries, steps, checkedAtMs } = report;
+  const { domain, name, workspace, wildcard, state, entries, steps, checkedAtMs, recent } = report;
   return {
     domain,
     url: domainUrl(domain, near),
@@ -124,7 +135,9 @@ export function reportJson(report: DomainReport, near: string) {
     state,
     live: isLive(report),
     entries,
-    steps: steps.map((step) => ({ ...step, next: step.next ?? null })),
-    checkedAt: checkedAtMs === undefined ? null : time(checkedAtMs),
+    steps: steps.map(({ served, next = null, ...step }) => ({ ...step, next })),
+    checkedAt: checkedAtMs === undefined ? null : isoTime(checkedAtMs),
+    secondsAgo: recent?.secondsAgo ?? null,
+    againInSeconds: recent?.againInSeconds ?? null,
   };
 }

@@ -83,6 +83,8 @@ export function domainPath(
 export interface DomainView {
   readonly zone: string;
   readonly origin: string;
+  /** Given where somebody waits for a look: how long ago the last one was is told in seconds. */
+  readonly nowMs?: number | undefined;
   /** How often the page looks again by itself, and where that is changed; absent: never. */
   readonly again?: { readonly words: string; readonly change: string; readonly href: string };
 }
@@ -100,17 +102,23 @@ export function domainContent(report: DomainReport, view: DomainView): Content {
   ];
 }
 
-function summarySection(report: DomainReport, { zone, origin }: DomainView): Html {
+function summarySection(report: DomainReport, { zone, origin, nowMs }: DomainView): Html {
   const { domain, checkedAtMs } = report;
   const url = domainUrl(domain, origin);
   return html`<section><div class="row"><h2>${SUMMARIES[summaryOf(report)].title}</h2>${badge(report)}</div>
 <p>${targetSentence(report, zone)}</p>
 ${isLive(report) && html`<p><a href="${url}">${url}</a></p>`}
 <p class="soft">${
-    checkedAtMs === undefined ? 'Not checked yet.' : html`Checked ${moment(checkedAtMs)}.`
+    checkedAtMs === undefined
+      ? 'Not checked yet.'
+      : html`Checked ${moment(checkedAtMs)}${nowMs !== undefined && secondsAgo(checkedAtMs, nowMs)}.`
   }</p>
 <div class="actions">${action(domainPath(report, '/check'), 'Check now')}
 <a href="${domainPath(report, '/remove')}">Remove this domain</a></div></section>`;
+}
+
+function secondsAgo(atMs: number, nowMs: number): string {
+  return `, ${Math.max(0, Math.ceil((nowMs - atMs) / 1_000))} seconds ago`;
 }
 
 function stepsSection({ steps }: DomainReport, { again }: DomainView): Html {
@@ -143,10 +151,7 @@ function entryGroups({ entries }: DomainReport): Content {
   return [
     entryList(undefined, always),
     entryList(both ? 'And either' : undefined, aliases),
-    entryList(
-      both ? 'Or, where the provider allows no CNAME, as at the top of a domain' : undefined,
-      addresses,
-    ),
+    entryList(both ? 'Or, where the provider allows no CNAME' : undefined, addresses),
     entryList('And for all names below it', wildcard),
   ];
 }

@@ -22,12 +22,15 @@ import { problem, refusalOf } from './problem.ts';
 const DOMAIN_LIMITS = {
   /** Long enough to select a value; short enough for whoever waits for what he has just entered. */
   refreshSeconds: 15,
+  /** A domain that somebody had just looked at is looked at again by then. */
+  joinedSeconds: 6,
 } as const;
 
 /** What has just happened, by the word that a form leads on with. */
 const DONE = {
   added: 'Added. Now its DNS has to say so.',
   checked: 'Checked.',
+  joined: 'Somebody had just looked. It is looked at again in seconds, and shown here.',
   removed: 'Removed. Take its entries out at your DNS provider, too.',
 } as const;
 
@@ -89,7 +92,7 @@ async function showList(
 }
 
 function domainPage(server: FastifyInstance, parts: OwnerParts): void {
-  const { domains, zone, origin } = parts;
+  const { domains, zone, origin, clockMs } = parts;
   const querystring = object({ name, done: doneWord, still: yes }, ['name', 'done', 'still']);
   server.get<ByDomain>(
     '/domains/:domain',
@@ -97,12 +100,13 @@ function domainPage(server: FastifyInstance, parts: OwnerParts): void {
     async (request, reply) => {
       const report = await reportOf(parts, request);
       const { done, still } = request.query;
-      const view = { zone, origin: origin(), ...againOf(report, still !== undefined) };
+      const nowMs = done === 'joined' ? clockMs() : undefined;
+      const view = { zone, origin: origin(), nowMs, ...againOf(report, still !== undefined) };
       return show(parts, request, reply, {
         title: report.domain,
         content: domainContent(report, view),
         done,
-        again: isLive(report) || still !== undefined ? undefined : refreshOf(report),
+        again: refreshOf(report, request.query),
       });
     },
   );
@@ -112,13 +116,19 @@ function domainPage(server: FastifyInstance, parts: OwnerParts): void {
     async (request, reply) => {
       const wanted = chosenDomain({ ...request.query, ...request.params }, zone);
       const report = await domains.check({ ...wanted, by: ownerBy(parts, request) });
-      return reply.redirect(`${domainPath(report)}&done=checked`, 303);
+      const done: DoneWord = report.recent === undefined ? 'checked' : 'joined';
+      return reply.redirect(`${domainPath(report)}&done=${done}`, 303);
     },
   );
 }
 
-function refreshOf(report: DomainReport) {
-  return { seconds: DOMAIN_LIMITS.refreshSeconds, path: domainPath(report) };
+/** When the page looks again by itself; `undefined`: not. */
+function refreshOf(report: DomainReport, { done, still }: ByDomain['Querystring']) {
+  const { joinedSeconds, refreshSeconds } = DOMAIN_LIMITS;
+  const path = domainPath(report);
+  if (still !== undefined) return undefined;
+  if (done === 'joined') return { seconds: joinedSeconds, path };
+  return isLive(report) ? undefined : { seconds: refreshSeconds, path };
 }
 
 /** A page that changes by itself is a burden for who has it read to him: it can be made to stand still. */

@@ -2,6 +2,7 @@
 // are due, and what was found. None of this changes what is served; that is deeds/domain-proof.ts.
 import type { Kysely } from 'kysely';
 import { parseAddresses } from './addresses.ts';
+import { takeTurn } from './certificates/turn.ts';
 import type { RegistryWork } from './database.ts';
 import type { DomainRow } from './deeds/own-domain.ts';
 import type { RegistryTables } from './schema.ts';
@@ -92,6 +93,20 @@ export function takeDueDomains({ nowMs, leaseMs, max }: DueDomains): RegistryWor
   };
 }
 
+/** It is due now, for somebody has asked. */
+export function hastenDomain({
+  target,
+  nowMs,
+}: Pick<DomainRow, 'target'> & { readonly nowMs: number }): RegistryWork<unknown> {
+  return (db) =>
+    db
+      .updateTable('domains')
+      .set({ check_due_at: nowMs })
+      .where('target', '=', target)
+      .where('check_due_at', '>', nowMs)
+      .execute();
+}
+
 /** Looks that a clock far ahead has put off, by which no other domain is looked at either, are due now. */
 export function recallDomains(nowMs: number): RegistryWork<unknown> {
   return (db) =>
@@ -135,6 +150,22 @@ export function noteFinding(noted: NotedFinding): RegistryWork<DomainRow | undef
       .where('target', '=', noted.target)
       .returningAll()
       .executeTakeFirst();
+}
+
+/** Whether a domain still fails, or not, since the same moment. Until the end of the transaction it stays so. */
+export function failsSince({
+  target,
+  failing_since,
+}: Pick<DomainRow, 'target' | 'failing_since'>): RegistryWork<boolean> {
+  return async (db) => {
+    await takeTurn(db, 'domain-news');
+    const row = await db
+      .selectFrom('domains')
+      .select('failing_since')
+      .where('target', '=', target)
+      .executeTakeFirst();
+    return row?.failing_since === failing_since;
+  };
 }
 
 export interface RelayAddresses {

@@ -2,7 +2,14 @@
 // lines that are drawn anew in their place.
 import { describe, expect, it } from 'vitest';
 import type { OwnDomain, OwnDomainStep } from '../../device-client/own-domains.ts';
-import { domainLine, entryLines, stepLine, stepLines, targetWords } from '../../domain-lines.ts';
+import {
+  domainLine,
+  entryLines,
+  recentLine,
+  stepLine,
+  stepLines,
+  targetWords,
+} from '../../domain-lines.ts';
 import { LiveLines } from '../../live-lines.ts';
 
 const PROOF: OwnDomainStep = { step: 'proof', state: 'ok', found: 'the proof', expected: 'it' };
@@ -41,6 +48,12 @@ function entry(
   return { type, owner, value, why: `for ${type}`, needed };
 }
 
+it('what somebody else has found a moment ago is told as that', () => {
+  expect(recentLine(OWN)).toBeUndefined();
+  const recent = { ...OWN, secondsAgo: 3, againInSeconds: 2 };
+  expect(recentLine(recent)).toBe('The relay found this 3 s ago, and looks again in 2 s.');
+});
+
 describe('the table of entries', () => {
   it('is aligned, and says the alternatives', () => {
     expect(entryLines(OWN).slice(0, 9)).toEqual([
@@ -50,7 +63,7 @@ describe('the table of entries', () => {
       '  TXT    _waygate.app.example.org  abc               for TXT',
       'and either',
       '  CNAME  app.example.org           x7.to.vendor.dev  for CNAME',
-      'or these, where the provider allows no CNAME, as at the top of a domain',
+      'or these, where the provider allows no CNAME',
       '  A      app.example.org           192.0.2.1         for A',
       '  AAAA   app.example.org           2001:db8::1       for AAAA',
     ]);

@@ -79,6 +79,10 @@ const DOORS: Readonly<Record<string, Door>> = {
   '@fastify/swagger': { files: PORTAL, why: 'the OpenAPI document is made of the routes' },
   'openid-client': { files: /^relay\/portal\/oidc\.ts$/, why: 'one place signs people in' },
   nodemailer: { files: /^relay\/portal\/mail\.ts$/, why: 'one place sends mail' },
+  tldts: {
+    files: /^relay\/registered-domain\.ts$/,
+    why: 'one list of public suffixes, asked in one place',
+  },
   semver: { files: /^relay\/software-policy\.ts$/, why: 'versions are compared in one place' },
   uqr: { files: /^device-claim\.ts$/, why: 'only a terminal shows a QR code' },
   commander: { files: /^waygate[a-z-]*\.ts$/, why: 'the command line ends where a program begins' },

@@ -31,6 +31,8 @@ import { hostname, settings } from '../registry/zone-fixture.ts';
 const ZONE = hostname('vendor.example');
 export const CUSTOMER = 'example.org';
 export const DAY = 86_400_000;
+/** Ours at the authority `ca.example`. */
+export const ACCOUNT = 'https://ca.example/acct/1';
 /** Where our relay is, in this world. */
 export const RELAY = '127.0.0.1';
 
@@ -115,10 +117,11 @@ export class DomainWorld implements AsyncDisposable {
       registry: this.registry,
       zone: ZONE,
       dns: new PublicDns([this.resolver]),
-      caaIdentities: ['ca.example'],
+      caaIssuers: [{ identities: ['ca.example'], account: ACCOUNT }],
+      plainHttp: true,
       certificateOf: async (domain) => this.certificates.get(domain) ?? {},
       want: async (wanted) => void this.wanted.push(wanted),
-      tell: async (news) => void this.told.push(news),
+      tell: (news) => async () => void this.told.push(news),
       publicPort: () => port,
       ca: this.#authority.caPem,
       now: () => this.nowMs,
@@ -177,15 +180,17 @@ export class DomainWorld implements AsyncDisposable {
   }
 }
 
-/** Of a report: what the CNAME way needs, by its purpose. */
+/** Of a report: what the CNAME way needs, at the top the address, by its purpose. */
 export function recordsOf({ entries, domain }: DomainReport) {
   const record = (type: string, owner: string): CustomerRecord => {
     const entry = entries.find((each) => each.type === type && each.owner === owner);
     if (entry === undefined) throw new Error(`no ${type} at ${owner}`);
+    if (type === 'A') return [owner, type, entry.value];
     return [owner, type, type === 'TXT' ? `"${entry.value}"` : `${entry.value}.`];
   };
   const proof = record('TXT', `_waygate.${domain}`);
-  const routing = record('CNAME', domain);
+  const top = entries.every(({ type, owner }) => type !== 'CNAME' || owner !== domain);
+  const routing = record(top ? 'A' : 'CNAME', domain);
   const below = entries
     .filter(({ needed }) => needed === 'wildcard')
     .map(({ type, owner }) => record(type, owner));

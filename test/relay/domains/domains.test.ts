@@ -4,10 +4,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { PublicDns } from '../../../relay/domains/public-dns.ts';
 import { removeDomain } from '../../../relay/registry/deeds/own-domain.ts';
 import { registerRelay, setRelayAlive } from '../../../relay/registry/deeds/relay-alive.ts';
+import { listDomains } from '../../../relay/registry/own-domains.ts';
 import { requires } from '../../world/requires.ts';
 import { RecursiveResolver } from '../../world/resolver.ts';
 import { hostname } from '../registry/zone-fixture.ts';
 import {
+  ACCOUNT,
   CUSTOMER,
   DAY,
   DomainWorld,
@@ -87,8 +89,9 @@ describe.skipIf(need.skip)('an own domain', () => {
     const holder = await world.holder();
     const { proof, report } = await world.add(CUSTOMER, holder);
     expect(report.entries).toContainEqual(
-      expect.objectContaining({ type: 'A', owner: CUSTOMER, value: RELAY, needed: 'one-of' }),
+      expect.objectContaining({ type: 'A', owner: CUSTOMER, value: RELAY, needed: 'yes' }),
     );
+    expect(report.entries.map(({ type }) => type)).toEqual(['TXT', 'A']);
     const stray = ['AAAA', '2001:db8::9'] as const;
     await world.enter(proof, [CUSTOMER, 'A', RELAY], [CUSTOMER, ...stray]);
     const wrong = await world.check(CUSTOMER, holder);
@@ -190,7 +193,7 @@ describe.skipIf(need.skip)('an own domain', () => {
     await world.proven('away.example.org', holder);
     const domains = world.another({ dns: new PublicDns([world.resolver], 500) });
     const wanted = { domain: ownDomain('away.example.org'), by: holder.by };
-    world.resolver.signal('SIGSTOP');
+    await world.resolver.signal('SIGSTOP');
     const report = await domains.check(wanted).finally(() => world.resolver.signal('SIGCONT'));
     expect([states(report), report.state]).toEqual([
       'waiting waiting waiting waiting waiting',
@@ -232,8 +235,31 @@ describe.skipIf(need.skip)('an own domain', () => {
     expect(step(report, 'certificate').found).toBe('This waits for the CAA records.');
     expect(world.wanted).toEqual([]);
     expect(await world.domains.recheck('caa.example.org')).toMatchObject({ ok: false });
-    await world.enter(...all, [CUSTOMER, 'CAA', '0 issue "ca.example; accounturi=x"']);
-    expect(states(await world.check('caa.example.org', holder))).toBe('ok ok ok waiting waiting');
+    const caa = async (value: string) => {
+      await world.enter(...all, [CUSTOMER, 'CAA', `0 issue "${value}"`]);
+      return step(await world.check('caa.example.org', holder), 'caa');
+    };
+    expect(await caa('ca.example; accounturi=https://ca.example/acct/2')).toMatchObject({
+      state: 'wrong',
+      found:
+        'The CAA record 0 issue "ca.example; accounturi=https://ca.example/acct/2" at example.org ' +
+        'forbids it: it is for another account at ca.example than ours (accounturi).',
+      next:
+        `Add the CAA record 0 issue "ca.example; accounturi=${ACCOUNT}" at example.org. ` +
+        'Then it goes on by itself.',
+    });
+    expect(await caa('ca.example; validationmethods=dns-01')).toMatchObject({
+      state: 'wrong',
+      found: expect.stringMatching(
+        /does not allow the validation method tls-alpn-01 or http-01\.$/,
+      ),
+    });
+    expect(world.wanted).toEqual([]);
+    expect(await caa(`ca.example; accounturi=${ACCOUNT}; validationmethods=http-01`)).toMatchObject(
+      {
+        state: 'ok',
+      },
+    );
     expect(world.wanted).toHaveLength(1);
   });
 
@@ -293,6 +319,59 @@ describe.skipIf(need.skip)('an own domain', () => {
     const elsewhere = world.another({ limits: {} });
     await elsewhere.check(wanted);
     expect(elsewhere.figures.looks).toBe(0);
+    // They would look once more, for those who came too late.
+    await Promise.all([domains.stop(), elsewhere.stop()]);
+  });
+
+  test('is looked at once more for whoever asks right after a look, as soon as it may be', async () => {
+    const holder = await world.holder();
+    const { all } = await world.add('hasten.example.org', holder);
+    world.nowMs += 60_000;
+    const domains = world.another({ limits: { againAfterMs: 1_500 } });
+    const wanted = { domain: ownDomain('hasten.example.org'), by: holder.by };
+    const first = await domains.check(wanted);
+    expect([first.state, first.recent]).toEqual(['pending', undefined]);
+    // What is entered now, the look of a moment ago has not seen.
+    await world.enter(...all);
+    const joined = await domains.check(wanted);
+    expect(joined).toMatchObject({ state: 'pending', checkedAtMs: first.checkedAtMs });
+    expect(joined.recent).toEqual({ secondsAgo: 1, againInSeconds: expect.any(Number) });
+    await expect
+      .poll(() => world.registry.snapshot.ownDomain('hasten.example.org')?.name, { timeout: 5_000 })
+      .toBe(holder.name);
+    // By a person's word, as if he had asked then.
+    expect(world.wanted.at(-1)).toMatchObject({ domain: 'hasten.example.org', again: true });
+    expect(domains.figures.looks).toBe(2);
+    // So it is when another relay has looked.
+    const elsewhere = world.another({ limits: { againAfterMs: 1_500 } });
+    const other = await elsewhere.check(wanted);
+    expect(other.recent).toEqual({ secondsAgo: 0, againInSeconds: 2 });
+    await expect.poll(() => elsewhere.figures.looks, { timeout: 5_000 }).toBe(1);
+    await Promise.all([domains.stop(), elsewhere.stop()]);
+  });
+
+  test('is watched though somebody has many slow ones of his looked at all the time', async () => {
+    const [mine, hostile] = [await world.holder(), await world.holder()];
+    const slow = Array.from({ length: 5 }, (_, at) => `slow-${at}.example.org`);
+    const added = await Promise.all(slow.map((name) => world.add(name, hostile)));
+    const records = added.flatMap((each) => each.all);
+    await world.enter(...records);
+    for (const name of slow) await world.check(name, hostile);
+    const { all } = await world.add('patient.example.org', mine);
+    await world.enter(...records, ...all);
+    const held = Promise.withResolvers<void>();
+    const domains = world.another({
+      limits: { looksMax: 6, watchedMax: 5, askedMax: 3, againAfterMs: 0, pollMs: 20 },
+      want: ({ domain }) => (slow.includes(domain) ? held.promise : Promise.resolve()),
+    });
+    const asked = slow.map((name) => domains.check({ domain: ownDomain(name), by: hostile.by }));
+    await expect.poll(() => domains.figures.running).toBeGreaterThan(2);
+    domains.start();
+    const holder = () => world.registry.snapshot.ownDomain('patient.example.org')?.name;
+    await expect.poll(holder, { timeout: 5_000 }).toBe(mine.name);
+    held.resolve();
+    await Promise.all(asked);
+    await domains.stop();
   });
 
   test('waits for the watch when as many are looked at as may be', async () => {
@@ -305,5 +384,15 @@ describe.skipIf(need.skip)('an own domain', () => {
     );
     expect(domains.figures.looks).toBe(2);
     expect(reports.filter(({ checkedAtMs }) => checkedAtMs === undefined)).toHaveLength(2);
+    // One that would be due tomorrow is due now.
+    const [late] = names;
+    await world.check(`${late}`, holder);
+    const due = () => world.registry.read(listDomains({ of: 'anybody', domain: `${late}` }));
+    expect((await due())[0]?.check_due_at).toBeGreaterThan(world.nowMs);
+    const full = world.another({ limits: { looksMax: 0 } });
+    world.nowMs += 10_000;
+    const waiting = await full.check({ domain: ownDomain(`${late}`), by: holder.by });
+    expect(waiting.recent).toEqual({ secondsAgo: 10, againInSeconds: 5 });
+    expect((await due())[0]?.check_due_at).toBe(world.nowMs);
   });
 });

@@ -57,6 +57,16 @@ function reply(
   return packet.encode({ type: 'response', id, flags, questions, answers });
 }
 
+/** One HTTPS record at the name that is asked for, its RDATA in hexadecimal. */
+function httpsReply(question: packet.Packet, rdata: string): Buffer {
+  const bytes = reply(question, []);
+  const data = Buffer.from(rdata, 'hex');
+  const fixed = Buffer.from('c00c0041000100000000', 'hex');
+  const length = Buffer.of(data.length >> 8, data.length & 0xff);
+  bytes.writeUInt16BE(1, 6);
+  return Buffer.concat([bytes, fixed, length, data]);
+}
+
 const RCODE = { servfail: 2, nxdomain: 3, notimp: 4, refused: 5 } as const;
 
 function texts(count: number): packet.Answer[] {
@@ -165,6 +175,54 @@ describe('a question', () => {
     expect(late.kind).toBe('failed');
     // It was not asked a second time, as one is that has lost a packet.
     expect(asked).toBe(1);
+  });
+
+  test('for HTTPS records is told what they hold, also when it is cut and asked by TCP', async () => {
+    const dns = await resolver(
+      (question) => reply(question, [], packet.TRUNCATED_RESPONSE | packet.RECURSION_AVAILABLE),
+      QUESTION_MS,
+      (question) => httpsReply(question, '00010000040004c0000209'),
+    );
+    expect(await dns.https(NAME, SOON())).toEqual({
+      kind: 'found',
+      values: [
+        {
+          ...{ owner: NAME, priority: 1, target: '', text: '1 . ipv4hint=192.0.2.9' },
+          parameters: new Map([['ipv4hint', '192.0.2.9']]),
+        },
+      ],
+    });
+    const malformed = await resolver((question) => httpsReply(question, '00010000040003c00002'));
+    expect(await malformed.https(NAME, SOON())).toEqual({
+      kind: 'none',
+      why: 'it is malformed',
+    });
+  });
+
+  test.each([
+    ['servfail', { kind: 'failed', why: 'the resolver answers with code 2' }],
+    ['notimp', { kind: 'failed', why: 'the resolver answers with code 4' }],
+    ['nxdomain', { kind: 'none', why: 'the name does not exist' }],
+  ] as const)('for HTTPS records that is answered with %s says so', async (rcode, found) => {
+    const dns = await resolver((question) => reply(question, [], RCODE[rcode]));
+    expect(await dns.https(NAME, SOON())).toEqual(found);
+  });
+
+  test('for HTTPS records to whoever is silent, away or talks rubbish fails in time', async () => {
+    const failed = (why: string) => ({ kind: 'failed', why });
+    const silent = await resolver(() => undefined);
+    expect(await silent.https(NAME, SOON())).toEqual(failed('there was no answer in time'));
+    const nobody = new PublicDns([{ host: '127.0.0.1', port: 1 }]);
+    expect(await nobody.https(NAME, SOON())).toEqual(failed('no resolver can be reached'));
+    const rubbish = await resolver(
+      (question) => reply(question, [], packet.TRUNCATED_RESPONSE),
+      QUESTION_MS,
+      () => Buffer.alloc(40, 0xff),
+    );
+    expect(await rubbish.https(NAME, SOON())).toEqual(failed('the answer was malformed'));
+    const look = new AbortController();
+    look.abort();
+    expect(await silent.https(NAME, look.signal)).toEqual(failed('there was no answer in time'));
   });
 
   test('for CAA climbs to the nearest level that has records', async () => {

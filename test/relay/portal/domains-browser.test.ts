@@ -58,19 +58,15 @@ describe.skipIf(need.skip)('a person with a browser', { timeout: 120_000 }, () =
     await fits();
 
     const values: string[] = [];
-    for (const at of [0, 1, 2, 3, 4, 5]) {
+    for (const at of [0, 1, 2, 3]) {
       await page.evaluate(`getSelection().empty()`);
       await page.locator('code.take', { hasText: /\S/ }).nth(at).click();
       values.push(String(await page.evaluate('getSelection().toString()')).trim());
     }
-    const [owner = '', proof = '', alias = '', target = '', apex = '', address = ''] = values;
-    expect([owner, alias, apex, address]).toEqual([
-      '_waygate.cafe.org',
-      'cafe.org',
-      'cafe.org',
-      '127.0.0.1',
-    ]);
-    expect(target).toMatch(/^\w+\.to\.vendor\.test$/);
+    // At the top of a domain there is no CNAME.
+    const [owner = '', proof = '', apex = '', address = ''] = values;
+    expect([owner, apex, address]).toEqual(['_waygate.cafe.org', 'cafe.org', '127.0.0.1']);
+    await seen('dd', 'an ALIAS to');
     org.enter('cafe.org', [
       [owner, 'TXT', proof],
       [apex, 'A', address],

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DomainChange } from '../../../relay/domains/report.ts';
 import { registerRelay } from '../../../relay/registry/deeds/relay-alive.ts';
+import { countLetters } from '../../../relay/registry/letters.ts';
 import { answerFault, type Document, operations } from '../../world/openapi.ts';
 import { OrgDomains } from '../../world/org-domains.ts';
 import { PortalStand } from '../../world/portal-stand.ts';
@@ -95,8 +96,8 @@ describe('the API', () => {
     const entries = entriesOf(added);
     expect(entries.map(({ type, owner: at, needed }) => [type, at, needed])).toEqual([
       ['TXT', '_waygate.example-a.org', 'yes'],
-      ['CNAME', 'example-a.org', 'one-of'],
-      ['A', 'example-a.org', 'one-of'],
+      // At the top of a registered domain no CNAME can be.
+      ['A', 'example-a.org', 'yes'],
     ]);
     expect(entriesOf(await act(alice, ADD, '/v1/domains', wanted))).toEqual(entries);
     const states = async () => {
@@ -116,6 +117,35 @@ describe('the API', () => {
     expect((await act(alice, ONE, path)).status).toBe(404);
     expect((await act(alice, REMOVE, path)).status).toBe(404);
   });
+
+  it('tells of the CNAME first, and of addresses besides, where it is no registered domain', async () => {
+    const wanted = { name: 'alices-box', domain: 'app.example-h.co.uk' };
+    const added = await act(alice, ADD, '/v1/domains', wanted);
+    expect(entriesOf(added).map(({ type, owner: at, needed }) => [type, at, needed])).toEqual([
+      ['TXT', '_waygate.app.example-h.co.uk', 'yes'],
+      ['CNAME', 'app.example-h.co.uk', 'one-of'],
+      ['A', 'app.example-h.co.uk', 'one-of'],
+    ]);
+    await act(alice, REMOVE, '/v1/domains/app.example-h.co.uk');
+  });
+
+  it.each(['co.uk', 'github.io', 'Foo.CK.'])(
+    '%s, a public suffix, is nobody’s own',
+    async (text) => {
+      const before = await stand.state();
+      const wanted = { name: 'alices-box', domain: text };
+      const { status, body } = await act(alice, ADD, '/v1/domains', wanted);
+      const domain = text.toLowerCase().replace(/\.$/, '');
+      expect(status).toBe(422);
+      expect(JSON.parse(body)).toMatchObject({
+        detail:
+          `That domain cannot be used: below ${domain} everybody can register a domain, so it is ` +
+          "nobody's own (the Public Suffix List has it).",
+        next: `Take one of yours, such as example.${domain}.`,
+      });
+      expect(await stand.state()).toEqual(before);
+    },
+  );
 
   it('tells which of two names is meant that have the same domain', async () => {
     const carol = await owner('carol', 'carols-box');
@@ -219,6 +249,31 @@ describe('the pages', () => {
     expect((await bob.get(page)).status).toBe(404);
   });
 
+  it('say how long ago somebody has looked, and show the next look, as the API does', async () => {
+    await using busy = await PortalStand.open({}, org, { againAfterMs: 600_000 });
+    const eve = await busy.signedIn('eve@example.com');
+    const { code } = await busy.claimant();
+    await eve.api('POST', '/v1/claims/approve', { code, name: 'eves-box' });
+    const typed = { name: 'eves-box', domain: 'example-j.org', workspace: '' };
+    expect((await eve.form('/domains', typed)).status).toBe(303);
+    const page = '/domains/example-j.org?name=eves-box';
+    const press = async () =>
+      (await eve.form('/domains/example-j.org/check?name=eves-box')).headers.location;
+    expect(await press()).toBe(`${page}&done=checked`);
+    busy.clock.aheadMs += 3_000;
+    expect(await press()).toBe(`${page}&done=joined`);
+    const { body } = await eve.get(`${page}&done=joined`);
+    expect(body).toContain('Somebody had just looked.');
+    expect(body).toMatch(/UTC<\/time>, [3-9] seconds ago\./);
+    expect(body).toContain(`http-equiv="refresh" content="6; url=${page}"`);
+    expect((await eve.get(`${page}&done=joined&still=yes`)).body).not.toContain('http-equiv');
+    const api = (await eve.api('POST', '/v1/domains/example-j.org/check', {})).json();
+    expect(api).toMatchObject({
+      secondsAgo: expect.closeTo(6, -1),
+      againInSeconds: expect.closeTo(597, -1),
+    });
+  });
+
   it('keep what was typed when it is refused, and say why', async () => {
     const typed = { name: 'alices-box', domain: '<b>.org', workspace: 'code', wildcard: 'yes' };
     const refused = await alice.form('/domains', typed);
@@ -257,7 +312,9 @@ describe('the owner of a domain', () => {
   ] as const)('is told that it is %s, with what to do', async (kind, subject, words) => {
     const untilMs = Date.UTC(2026, 10, 21, 14, 36);
     const change: DomainChange = { kind, domain: 'app.example.org', name: 'alices-box', steps };
-    await stand.portal.deeds.tellDomain(kind === 'failing' ? { ...change, untilMs } : change);
+    const { registry, portal } = stand;
+    const told = kind === 'failing' ? { ...change, untilMs } : change;
+    await registry.write(portal.notices.domain(told));
     const letter = await stand.letter('alice@example.com', subject);
     expect(letter).toMatch(words);
     expect(letter).toContain('alices-box.vendor.test');
@@ -265,7 +322,10 @@ describe('the owner of a domain', () => {
   });
 
   it('is nobody, where the name has no owner: nothing is sent, and nothing fails', async () => {
-    await stand.portal.deeds.tellDomain({ kind: 'back', domain: 'a.org', name: 'none', steps: [] });
+    const { registry, portal } = stand;
+    const back = { kind: 'back', domain: 'a.org', name: 'none', steps: [] } as const;
+    await registry.write(portal.notices.domain(back));
+    expect(await registry.read(countLetters())).toMatchObject({ waiting: 0 });
     expect(stand.log.join('')).not.toContain('a.org is served again');
   });
 });
