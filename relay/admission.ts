@@ -26,7 +26,7 @@ import { encodeWelcome, type Welcome } from './protocol/welcome.ts';
 import { CLOSE } from './protocol/wire.ts';
 import type { YoungBuffers } from './protocol/young-buffers.ts';
 import { closeWords, judgeSoftware, type SoftwarePolicy } from './software-policy.ts';
-import type { Tunnel, Tunnels } from './tunnels.ts';
+import { REVOKED, type Tunnel, type Tunnels } from './tunnels.ts';
 
 export interface AdmissionOptions {
   /** `tunnel.<zone>`: what devices dial, and what the hello names. */
@@ -193,7 +193,9 @@ export class Admission {
       peerStreamsMax: Math.min(streamsPerTunnel, proof.limits['streams'] ?? LIMITS.streamsMax),
     });
     const tunnel: Tunnel = { thumbprint, instance, slot, epoch, protocol, session };
-    if (!tunnels.add(tunnel)) {
+    const outcome = tunnels.add(tunnel);
+    if (outcome === 'revoked') return session.close(CLOSE.revoked, REVOKED);
+    if (outcome === 'superseded') {
       session.close(CLOSE.superseded, 'superseded: another instance of this key has connected');
       return;
     }

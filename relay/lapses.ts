@@ -2,7 +2,10 @@
 // and the portal's old secrets. Several relays at once do each thing once, for the registry's deeds run
 // one after the other. While the registry cannot be written, it is tried again the next minute.
 import type { Logger } from 'pino';
+import type { RegistryWork } from './registry/database.ts';
+import { also } from './registry/deed.ts';
 import { type Lapsed, lapse } from './registry/deeds/lapse.ts';
+import { sweepLetters } from './registry/letters.ts';
 import type { NamePolicy } from './registry/policy.ts';
 import { sweepTokens } from './registry/portal-token.ts';
 import type { Registry } from './registry/registry.ts';
@@ -19,8 +22,8 @@ const LAPSE_TIMER_LIMITS = {
 export interface LapseOptions {
   readonly registry: Registry;
   readonly log: Logger;
-  /** Tells those whom it concerns. */
-  readonly tell: (lapsed: readonly Lapsed[]) => Promise<void>;
+  /** Tells those whom it concerns, in the same transaction. */
+  readonly notices: (lapsed: readonly Lapsed[]) => readonly RegistryWork<unknown>[];
   /** For tests. */
   readonly everyMs?: number;
 }
@@ -58,13 +61,14 @@ export class Lapses {
   }
 
   async #run(): Promise<void> {
-    const { registry, log, tell } = this.#options;
+    const { registry, log, notices } = this.#options;
     try {
       for (let run = 0; run < LAPSE_TIMER_LIMITS.runsMax && !this.#stopped; run += 1) {
-        const lapsed = await registry.perform(lapse());
+        const lapsed = await registry.perform(also(lapse(), notices));
         for (const { kind, name } of lapsed) log.info({ kind, name }, 'a name: time has passed');
-        await tell(lapsed);
         const swept = await registry.write(sweepTokens(Date.now()));
+        const letters = await registry.write(sweepLetters(Date.now()));
+        if (letters > 0) log.error({ letters }, 'mail: nobody has sent them for a week; they are lost');
         if (lapsed.length === 0 && swept === 0) return;
       }
     } catch (error) {

@@ -33,12 +33,17 @@ export interface TunnelsOptions {
   readonly log: Logger;
   /** The next epoch of a device key, stored before it resolves. */
   readonly nextEpoch: (thumbprint: string) => Promise<number>;
+  /** Whether a key is enrolled and not revoked, at this moment. */
+  readonly admissible: (thumbprint: string) => boolean;
   /** A device has come or gone. */
   readonly changed: (thumbprint: string, connected: boolean) => void;
 }
 
 /** An older device would close its tunnel over a frame that it does not know. */
 const NEWS_SINCE_PROTOCOL = 2;
+
+/** What a device is told whose key is barred. */
+export const REVOKED = 'revoked: this device key is no longer enrolled';
 
 /** Streams up to which a tunnel is not spread over another. */
 const FEW_STREAMS = 64;
@@ -92,10 +97,15 @@ export class Tunnels {
     return claim;
   }
 
-  /** Takes up a tunnel. False: a newer instance has come meanwhile. */
-  add(tunnel: Tunnel): boolean {
+  /** Takes up a tunnel, unless meanwhile a newer instance has come, or the key was revoked. */
+  add(tunnel: Tunnel): 'added' | 'superseded' | 'revoked' {
+    if (!this.#options.admissible(tunnel.thumbprint)) {
+      // While its epoch was drawn, there was nobody to be expelled.
+      this.expel([tunnel.thumbprint]);
+      return 'revoked';
+    }
     const presence = this.#presences.get(tunnel.thumbprint);
-    if (presence === undefined || presence.epoch !== tunnel.epoch) return false;
+    if (presence === undefined || presence.epoch !== tunnel.epoch) return 'superseded';
     for (const older of [...presence.tunnels]) {
       // A draining tunnel is left to finish; any other in the same slot is dead and doesn't know.
       if (older.slot !== tunnel.slot || older.session.draining) continue;
@@ -105,7 +115,7 @@ export class Tunnels {
     presence.tunnels.add(tunnel);
     presence.awaySinceMs = undefined;
     this.#options.changed(tunnel.thumbprint, true);
-    return true;
+    return 'added';
   }
 
   remove(tunnel: Tunnel): void {
@@ -154,12 +164,13 @@ export class Tunnels {
     return this.#presences.get(thumbprint)?.awaySinceMs;
   }
 
-  /** Closes all tunnels of a device whose key was revoked. */
-  expel(thumbprint: string): void {
-    const presence = this.#presences.get(thumbprint);
-    this.#presences.delete(thumbprint);
-    for (const { session } of presence?.tunnels ?? []) {
-      session.close(CLOSE.revoked, 'revoked: this device key is no longer enrolled');
+  /** Closes all tunnels of keys that were revoked. `keys`: where to look, if it is known; it may be more. */
+  expel(keys: Iterable<string> = this.#presences.keys()): void {
+    for (const thumbprint of keys) {
+      const presence = this.#presences.get(thumbprint);
+      if (presence === undefined || this.#options.admissible(thumbprint)) continue;
+      this.#presences.delete(thumbprint);
+      for (const { session } of presence.tunnels) session.close(CLOSE.revoked, REVOKED);
     }
   }
 

@@ -3,10 +3,10 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import { type Fields, fieldValue } from './fields.ts';
 import { lowerCaseNames, readHttp2Head, valuesByName } from './http2-head.ts';
+import { Http2Output } from './http2-output.ts';
 import { Http2Upload, TOO_SLOW } from './http2-upload.ts';
 import type { Http2Visit } from './http2-visit.ts';
 import type { RequestRecord } from './journal.ts';
-import { ENTRANCE_LIMITS } from './limits.ts';
 import { locationFields } from './location.ts';
 import { ownAnswer } from './own-answer.ts';
 import { type Problem, problemPage } from './pages.ts';
@@ -37,6 +37,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
   readonly #visit: Http2Visit;
   readonly #stream: ServerHttp2Stream;
   readonly #upload: Http2Upload;
+  readonly #output: Http2Output;
   #connection: WorkspaceConnection | undefined;
   #request: EntranceRequest | undefined;
   #accept: string | undefined;
@@ -45,11 +46,6 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
   #retried = false;
   #headSent = false;
   #trailers: Fields = [];
-  /** Pieces of the response that came in this turn. */
-  #out: Buffer[] = [];
-  /** Since when the visitor takes nothing, 0: he does; and how much waits for him. */
-  #stalledSinceMs = 0;
-  #waitingBytes = 0;
 
   constructor(visit: Http2Visit, stream: ServerHttp2Stream) {
     this.#visit = visit;
@@ -57,6 +53,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
     this.visitorAddress = visit.visitor.address;
     this.hostname = visit.visitor.hostname;
     this.#upload = new Http2Upload(stream, (bytes) => this.#connection?.write(bytes) !== false);
+    this.#output = new Http2Output(stream);
     visit.parts.journal.requestsOpen += 1;
     stream.on('close', () => this.#closed());
     stream.on('drain', () => this.#drained());
@@ -92,20 +89,10 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
   }
 
   sweep(nowMs: number): void {
-    if (this.#stalledSinceMs !== 0) this.#judgeStall(nowMs);
+    if (this.#output.stuck(nowMs)) this.#break();
     if (this.#phase !== 'open' || !this.#upload.tooSlow(nowMs)) return;
     this.#giveUp();
     this.#refuse(TOO_SLOW);
-  }
-
-  #judgeStall(nowMs: number): void {
-    const waiting = this.#stream.writableLength;
-    if (waiting !== this.#waitingBytes) {
-      this.#waitingBytes = waiting;
-      this.#stalledSinceMs = nowMs;
-    } else if (nowMs - this.#stalledSinceMs > ENTRANCE_LIMITS.writeStallMs) {
-      this.#break();
-    }
   }
 
   get #nowMs(): number {
@@ -139,7 +126,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
 
   bodyBytes(bytes: Buffer): void {
     this.responseBytes += bytes.length;
-    this.#out.push(bytes);
+    this.#output.push(bytes);
   }
 
   bodyTrailers(fields: Fields): void {
@@ -153,7 +140,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
       if (this.#upload.done) this.#visit.keep(connection);
       else connection.leave('cancelled');
     }
-    if (this.#open) this.#end(joined(this.#out));
+    if (this.#open) this.#end(this.#output.take());
   }
 
   /** A switch of protocols is never asked for over HTTP/2. */
@@ -185,13 +172,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
   }
 
   flush(): boolean {
-    if (!this.#open) return true;
-    const bytes = joined(this.#out);
-    this.#out = [];
-    if (bytes !== undefined) this.#stream.write(bytes);
-    if (!this.#stream.writableNeedDrain) return true;
-    this.#stalledSinceMs ||= this.#nowMs;
-    return false;
+    return !this.#open || this.#output.flush(this.#nowMs);
   }
 
   // ---- to the visitor --------------------------------------------------------------------------
@@ -244,10 +225,8 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
   /** The response is whole. What is left of the request is not wanted (RFC 9113, section 8.1). */
   #end(last: Buffer | undefined): void {
     const stream = this.#stream;
-    this.#out = [];
     this.#record('answered');
-    if (!stream.writableEnded) stream.end(last);
-    this.#stalledSinceMs ||= this.#nowMs;
+    this.#output.end(last, this.#nowMs);
     if (this.#upload.done) return;
     if (stream.writableFinished) stream.close(constants.NGHTTP2_NO_ERROR);
     else stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR));
@@ -268,7 +247,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
   }
 
   #drained(): void {
-    this.#stalledSinceMs = 0;
+    this.#output.drained();
     this.#connection?.resume();
   }
 
@@ -298,8 +277,4 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
 interface ResponseEnds {
   readonly endStream: boolean;
   readonly waitForTrailers: boolean;
-}
-
-function joined(pieces: readonly Buffer[]): Buffer | undefined {
-  return pieces.length < 2 ? pieces[0] : Buffer.concat(pieces);
 }

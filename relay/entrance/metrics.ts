@@ -1,16 +1,12 @@
 // The figures of a journal for Prometheus. They are read from its plain numbers when somebody asks
 // for them, so that counting costs a request nothing but an addition.
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Histogram, type Registry } from 'prom-client';
+import { gaugesOf } from '../protocol/metrics.ts';
 import { DURATION_BUCKETS_MS, type Journal } from './journal.ts';
 
 /** Makes the figures of this journal part of the registry's. Once per registry. */
 export function exposeJournal(journal: Journal, registry: Registry): void {
-  const gauge = (name: string, help: string, read: () => number): void => {
-    const collect = function (this: Gauge): void {
-      this.set(read());
-    };
-    new Gauge({ name: PREFIX + name, help, registers: [registry], collect });
-  };
+  const gauge = gaugesOf([registry], PREFIX);
   const counter = (name: string, help: string, read: () => number): void => {
     const collect = function (this: Counter): void {
       this.reset();

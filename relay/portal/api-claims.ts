@@ -1,8 +1,8 @@
 // The owners' API: devices that show a code and wait for somebody to confirm it. Codes travel in bodies,
 // never in addresses, for those are written down on the way.
 import type { FastifyInstance } from 'fastify';
+import { isoTime } from '../protocol/iso-time.ts';
 import { claimView, code, moment, name, object, route, text } from './api-schemas.ts';
-import { time } from './name-view.ts';
 import { type OwnerParts, typistOf } from './owner-parts.ts';
 
 export function claimRoutes(server: FastifyInstance, parts: OwnerParts): void {
@@ -22,8 +22,8 @@ export function claimRoutes(server: FastifyInstance, parts: OwnerParts): void {
         software: claim.software ?? null,
         address: claim.address,
         wantedName: claim.wantedName ?? null,
-        openedAt: time(claim.openedAtMs),
-        expiresAt: time(claim.expiresAtMs),
+        openedAt: isoTime(claim.openedAtMs),
+        expiresAt: isoTime(claim.expiresAtMs),
       };
     },
   );
@@ -44,7 +44,7 @@ export function claimRoutes(server: FastifyInstance, parts: OwnerParts): void {
     async (request) => {
       const { code: typed, name: chosen } = request.body;
       const outcome = await deeds.approve(typistOf(parts, request), typed, chosen);
-      const due = outcome.kind === 'recovering' ? { dueAt: time(outcome.dueAtMs) } : {};
+      const due = outcome.kind === 'recovering' ? { dueAt: isoTime(outcome.dueAtMs) } : {};
       return { state: outcome.kind, name: outcome.name, ...due };
     },
   );

@@ -1,5 +1,6 @@
 // The owners' API: names, what became of them, and what their owner does with them.
 import type { FastifyInstance } from 'fastify';
+import { isoTime } from '../protocol/iso-time.ts';
 import { listHistory } from '../registry/listings.ts';
 import {
   code,
@@ -14,7 +15,7 @@ import {
   route,
   text,
 } from './api-schemas.ts';
-import { nameJson, ownName, ownNames, time } from './name-view.ts';
+import { nameJson, ownName, ownNames } from './name-view.ts';
 import { deviceName } from './owner-deeds.ts';
 import type { OwnerParts } from './owner-parts.ts';
 
@@ -71,7 +72,7 @@ function historyRoute(server: FastifyInstance, { registry, sessions, clockMs }: 
       return {
         history: deeds.map((deed) => ({
           id: deed.id,
-          at: time(deed.atMs),
+          at: isoTime(deed.atMs),
           what: deed.what,
           by: whoDid(deed.actor, ownerId),
           device: deed.thumbprint ?? null,
@@ -93,7 +94,7 @@ function deedRoutes(server: FastifyInstance, { deeds, sessions }: OwnerParts): v
     async (request) => {
       const ownerId = sessions.of(request).owner.id;
       const done = await deeds.rename(ownerId, request.params.name, request.body.to);
-      return { name: done.name, formerUntil: time(done.formerUntilMs) };
+      return { name: done.name, formerUntil: isoTime(done.formerUntilMs) };
     },
   );
 
@@ -130,7 +131,7 @@ function transferRoutes(server: FastifyInstance, parts: OwnerParts): void {
         request.params.name,
         request.body.toEmail,
       );
-      return reply.code(201).send({ code: secret, expiresAt: time(expiresAtMs) });
+      return reply.code(201).send({ code: secret, expiresAt: isoTime(expiresAtMs) });
     },
   );
 

@@ -139,6 +139,14 @@ export const domainView = object({
     description: 'In the order in which they come about.',
   },
   checkedAt: orNull(moment),
+  secondsAgo: {
+    ...orNull({ type: 'integer' }),
+    description: 'Of a check: somebody had just looked, so long ago, and this is what he found.',
+  },
+  againInSeconds: {
+    ...orNull({ type: 'integer' }),
+    description: 'Then it is looked at again, as this was asked for.',
+  },
 });
 
 export const claimView = object({

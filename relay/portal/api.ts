@@ -2,6 +2,7 @@
 // a schema for what comes in and what goes out (api-schemas.ts); the OpenAPI document is made of them.
 import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
+import { isoTime } from '../protocol/iso-time.ts';
 import { endListedSession, endOtherSessions, listSessions } from '../registry/account.ts';
 import { listRecoveries } from '../registry/listings.ts';
 import { apart } from './apart.ts';
@@ -19,7 +20,6 @@ import {
   sessionView,
   text,
 } from './api-schemas.ts';
-import { time } from './name-view.ts';
 import type { OwnerParts } from './owner-parts.ts';
 import { problem } from './problem.ts';
 
@@ -61,8 +61,8 @@ function accountRoutes(server: FastifyInstance, { registry, sessions, clockMs }:
       sessions: found.map((each) => ({
         id: each.id,
         current: each.id === current,
-        issuedAt: time(each.issuedAtMs),
-        expiresAt: time(each.expiresAtMs),
+        issuedAt: isoTime(each.issuedAtMs),
+        expiresAt: isoTime(each.expiresAtMs),
       })),
     };
   });
@@ -99,8 +99,8 @@ function recoveryRoutes(server: FastifyInstance, { registry, sessions, deeds }: 
         name: each.name,
         oldDevice: each.oldThumbprint,
         newDevice: each.newThumbprint,
-        begunAt: time(each.begunAtMs),
-        dueAt: time(each.dueAtMs),
+        begunAt: isoTime(each.begunAtMs),
+        dueAt: isoTime(each.dueAtMs),
       })),
     };
   });

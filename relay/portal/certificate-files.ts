@@ -1,6 +1,7 @@
 // A certificate for the portal's host that somebody else keeps up to date (certbot, a vendor's own CA):
 // two PEM files, looked at again every minute. A pair that cannot be used is told, and the last good
-// one goes on serving. The first one must be good, or the relay does not start.
+// one goes on serving. The first one must be good, or the relay does not start. What it is served with
+// besides has an edition, as at the chooser (certs/chooser.ts): ticket keys are those of a day.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
@@ -18,62 +19,79 @@ class CertificateFileError extends Error {
   readonly code = 'ERR_PORTAL_CERTIFICATE';
 }
 
-export class PortalCertificate {
-  readonly #files: CertificateFiles;
-  readonly #hostname: Hostname;
-  readonly #settings: SecureContextOptions;
-  readonly #log: Logger;
-  readonly #timer: NodeJS.Timeout;
-  #context: SecureContext;
-  #mark: string;
+/** The keys of session tickets, and the day that they are of (relay/certificates/ticket-keys.ts). */
+export interface TicketKeySource {
+  readonly keys: Buffer;
+  readonly day: number;
+}
 
-  private constructor(
-    parts: CertificateParts,
-    first: { readonly context: SecureContext; readonly mark: string },
-  ) {
-    this.#files = parts.files;
-    this.#hostname = parts.hostname;
-    this.#settings = parts.settings;
-    this.#log = parts.log;
-    this.#context = first.context;
-    this.#mark = first.mark;
+interface Pair {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+}
+
+export class PortalCertificate {
+  readonly #parts: CertificateParts;
+  readonly #timer: NodeJS.Timeout;
+  #pair: Pair;
+  #mark: string;
+  #served: { readonly context: SecureContext; readonly edition: number };
+
+  private constructor(parts: CertificateParts, pair: Pair, mark: string) {
+    this.#parts = parts;
+    this.#pair = pair;
+    this.#mark = mark;
+    this.#served = this.#serve(pair);
     this.#timer = setInterval(() => void this.look(), FILE_LIMITS.lookEveryMs).unref();
   }
 
   /** Rejects with a sentence for the operator. */
   static async open(parts: CertificateParts): Promise<PortalCertificate> {
     const mark = await markOf(parts.files);
-    return new PortalCertificate(parts, { context: await load(parts), mark });
+    return new PortalCertificate(parts, await load(parts), mark);
   }
 
+  /** To be taken anew for each connection. */
   get context(): SecureContext {
-    return this.#context;
+    if (this.#served.edition !== this.#parts.edition()) this.#served = this.#serve(this.#pair);
+    return this.#served.context;
   }
 
   /** Takes the files anew when they are others. Never rejects. */
   async look(): Promise<void> {
-    const parts = { files: this.#files, hostname: this.#hostname, settings: this.#settings };
+    const { files, hostname: host, log } = this.#parts;
     try {
-      const mark = await markOf(this.#files);
+      const mark = await markOf(files);
       if (mark === this.#mark) return;
       this.#mark = mark;
-      this.#context = await load(parts);
-      this.#log.info({ host: this.#hostname }, 'portal: a new certificate is in use');
+      const pair = await load(this.#parts);
+      this.#served = this.#serve(pair);
+      this.#pair = pair;
+      log.info({ host }, 'portal: a new certificate is in use');
     } catch (error) {
       const why = error instanceof CertificateFileError ? error.message : 'it cannot be read';
-      this.#log.error({ host: this.#hostname, why }, 'portal: the new certificate cannot be used');
+      log.error({ host, why }, 'portal: the new certificate cannot be used');
     }
   }
 
   close(): void {
     clearInterval(this.#timer);
   }
+
+  #serve(pair: Pair): { readonly context: SecureContext; readonly edition: number } {
+    const { settings, edition } = this.#parts;
+    const context = createSecureContext({ ...settings(), ...pair });
+    return { context, edition: edition() };
+  }
 }
 
 interface CertificateParts {
   readonly files: CertificateFiles;
   readonly hostname: Hostname;
-  readonly settings: SecureContextOptions;
+  /** Everything of a context but certificate and key. */
+  readonly settings: () => SecureContextOptions;
+  /** What changes when `settings` does. */
+  readonly edition: () => number;
   readonly log: Logger;
 }
 
@@ -88,26 +106,31 @@ async function markOf({ certificate, key }: CertificateFiles): Promise<string> {
   return marks.join(' ');
 }
 
-async function load(parts: Omit<CertificateParts, 'log'>): Promise<SecureContext> {
-  const { files, hostname, settings } = parts;
+async function load({ files, hostname, settings }: CertificateParts): Promise<Pair> {
   const [cert, key] = await Promise.all([readFile(files.certificate), readFile(files.key)]);
-  const fault = pairFault(cert, key, hostname);
+  const fault = pairFault({ cert, key }, hostname, settings());
   if (fault !== undefined) {
     throw new CertificateFileError(
       `portal.certificateFiles: ${files.certificate} ${fault} Put a certificate for ${hostname} and ` +
         'its key there.',
     );
   }
-  return createSecureContext({ ...settings, cert, key });
+  return { cert, key };
 }
 
 /** The parser's own errors are left out: they may quote the key. */
-function pairFault(cert: Buffer, key: Buffer, hostname: Hostname): string | undefined {
+function pairFault(
+  { cert, key }: Pair,
+  hostname: Hostname,
+  settings: SecureContextOptions,
+): string | undefined {
   try {
     const certificate = new X509Certificate(cert);
     if (certificate.checkHost(hostname) === undefined) return `is not for ${hostname}.`;
     if (!certificate.checkPrivateKey(createPrivateKey(key))) return 'does not fit to its key.';
     if (Date.now() >= certificate.validToDate.getTime()) return 'has ended.';
+    // What is behind the first certificate is read here alone.
+    createSecureContext({ ...settings, cert, key });
     return undefined;
   } catch {
     return 'or its key cannot be read.';

@@ -4,12 +4,13 @@
 // until the certificate is there. The relay orders when a device asks and never by itself: when a
 // certificate is to be renewed, its device comes with a new key, and one that is gone costs nothing. When
 // that is may change while the certificate lives, as when its authority is about to revoke it: the device
-// asks for it now and then.
+// asks for it now and then, and when it is called (relay/certificates/device-calls.ts).
 import { createHash, X509Certificate } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import type { CertificateName, CertificateSource } from '../../certs/certificate.ts';
 import { judgeCsr } from '../../certs/csr.ts';
 import { type DeviceName, type Hostname, parseHostname } from '../../dns/name.ts';
+import { isoTime } from '../protocol/iso-time.ts';
 import {
   DEVICE_KEY_LIMITS,
   type KeyOutcome,
@@ -98,7 +99,7 @@ export function certificateRoutes(server: FastifyInstance, parts: CertificateRou
       const wanted = { thumbprint, name, csr: outcome.csr };
       const state = await certificates.deviceCertificate(wanted);
       if (state.kind === 'issued') {
-        return { chain: state.chain, renewAt: iso(state.renewAtMs) };
+        return { chain: state.chain, renewAt: isoTime(state.renewAtMs) };
       }
       reply.code(202);
       const { problem: why } = state;
@@ -124,7 +125,7 @@ function renewalRoute(server: FastifyInstance, parts: CertificateRouteParts): vo
       }
       const renewAtMs = await certificates.deviceRenewalMs({ thumbprint, name });
       if (renewAtMs === undefined) throw UNKNOWN;
-      return { renewAt: iso(renewAtMs) };
+      return { renewAt: isoTime(renewAtMs) };
     },
   );
 }
@@ -172,7 +173,7 @@ function notAdmitted(
         detail:
           `This device has shown ${DEVICE_KEY_LIMITS.keysPerDay} keys for certificates of ${name} ` +
           'within a day.',
-        next: `Go on with the newest of them, or try again after ${iso(outcome.untilMs)}.`,
+        next: `Go on with the newest of them, or try again after ${isoTime(outcome.untilMs)}.`,
         retryAfterSeconds: seconds(outcome.untilMs - nowMs),
       });
   }
@@ -192,10 +193,6 @@ function refused(fault: string, names: readonly CertificateName[]): ProblemError
 function seconds(ms: number): number {
   const { retrySecondsMin, retrySecondsMax } = ROUTE_LIMITS;
   return Math.min(retrySecondsMax, Math.max(retrySecondsMin, Math.ceil(ms / 1_000)));
-}
-
-function iso(atMs: number): string {
-  return new Date(atMs).toISOString();
 }
 
 /** The same whose ever it is. */

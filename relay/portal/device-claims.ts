@@ -2,6 +2,7 @@
 // redeems the code of an order that it was shipped with.
 import type { FastifyInstance } from 'fastify';
 import { type DeviceName, deviceNameFault, parseDeviceName } from '../../dns/name.ts';
+import { isoTime } from '../protocol/iso-time.ts';
 import { claimState, openClaim } from '../registry/deeds/claim.ts';
 import { redeemOrder } from '../registry/deeds/redeem-order.ts';
 import type { DeviceRouteParts } from './device-routes.ts';
@@ -30,7 +31,7 @@ export function claimRoutes(server: FastifyInstance, parts: DeviceRouteParts): v
       reply.code(201);
       return {
         ...{ id, code, url: `${portalOrigin()}/claim?code=${code}` },
-        expiresAt: new Date(expiresAtMs).toISOString(),
+        expiresAt: isoTime(expiresAtMs),
         // A device may have no clock.
         expiresInSeconds: Math.max(0, Math.floor((expiresAtMs - Date.now()) / 1_000)),
         pollSeconds: POLL_SECONDS,
@@ -46,7 +47,7 @@ export function claimRoutes(server: FastifyInstance, parts: DeviceRouteParts): v
       const found = await registry.read(claimState({ id, thumbprint, nowMs: Date.now() }));
       if (found === undefined) throw CLAIM_UNKNOWN;
       const { state, name, dueAtMs } = found;
-      const due = dueAtMs === undefined ? {} : { dueAt: new Date(dueAtMs).toISOString() };
+      const due = dueAtMs === undefined ? {} : { dueAt: isoTime(dueAtMs) };
       return { state, name, ...due };
     },
   );

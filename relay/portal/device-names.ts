@@ -1,7 +1,9 @@
 // What a device asks about the names that it has: their list, other names, an end; a veto against a new
 // key that wants one; a new key of its own; its addresses at home.
 import type { FastifyInstance } from 'fastify';
+import { isoTime } from '../protocol/iso-time.ts';
 import { acceptKeyRotation } from '../protocol/key-rotation.ts';
+import { also } from '../registry/deed.ts';
 import { setLanAddresses } from '../registry/deeds/lan-addresses.ts';
 import { vetoRecovery } from '../registry/deeds/recovery.ts';
 import { release } from '../registry/deeds/release.ts';
@@ -39,17 +41,17 @@ function standingRoute(server: FastifyInstance, parts: DeviceRouteParts): void {
       enrolled: snapshot.admissible(thumbprint) !== undefined,
       names: names.map(({ name, state, untilMs, successor }) => ({
         ...{ name, state, successor },
-        ...(untilMs === undefined ? {} : { until: iso(untilMs) }),
+        ...(untilMs === undefined ? {} : { until: isoTime(untilMs) }),
       })),
       recoveries: snapshot
         .recoveriesAgainst(thumbprint)
-        .map(({ id, name, dueAtMs }) => ({ id, name, dueAt: iso(dueAtMs) })),
+        .map(({ id, name, dueAtMs }) => ({ id, name, dueAt: isoTime(dueAtMs) })),
     };
   });
 }
 
 function changeRoutes(server: FastifyInstance, parts: DeviceRouteParts): void {
-  const { registry, identityOf, news } = parts;
+  const { registry, identityOf, notices } = parts;
   server.post<{ Params: { name: string }; Body: { to: string } }>(
     '/v1/device/names/:name/rename',
     { schema: RENAME_SCHEMA },
@@ -57,11 +59,9 @@ function changeRoutes(server: FastifyInstance, parts: DeviceRouteParts): void {
       const { thumbprint } = identityOf(request).deviceKey;
       const name = deviceNameOf(request.params.name);
       const to = deviceNameOf(request.body.to);
-      const renamed = await registry.perform(
-        rename({ name, to, by: { kind: 'device', thumbprint } }),
-      );
-      await news.tellRenamed(name, renamed);
-      return { name: renamed.name, formerUntil: iso(renamed.formerUntilMs) };
+      const deed = rename({ name, to, by: { kind: 'device', thumbprint } });
+      const renamed = await registry.perform(also(deed, (done) => [notices.renamed(name, done)]));
+      return { name: renamed.name, formerUntil: isoTime(renamed.formerUntilMs) };
     },
   );
   server.post<{ Params: { name: string } }>(
@@ -80,11 +80,12 @@ function changeRoutes(server: FastifyInstance, parts: DeviceRouteParts): void {
     async (request, reply) => {
       const { thumbprint } = identityOf(request).deviceKey;
       const { id } = request.params;
-      const waiting = registry.snapshot
-        .recoveriesAgainst(thumbprint)
-        .find((each) => each.id === id);
-      await registry.perform(vetoRecovery({ id, by: { kind: 'device', thumbprint } }));
-      if (waiting !== undefined) await news.tellVetoed(waiting.name);
+      const deed = vetoRecovery({ id, by: { kind: 'device', thumbprint } });
+      await registry.perform(
+        also(deed, ({ ownerId, name }) => [
+          notices.recoveryEnded(ownerId, { name, how: 'vetoed' }),
+        ]),
+      );
       return reply.code(204).send();
     },
   );
@@ -104,10 +105,6 @@ function keyRoute(server: FastifyInstance, parts: DeviceRouteParts): void {
       return { names: await registry.perform(rotateKey({ thumbprint, newKey })) };
     },
   );
-}
-
-function iso(atMs: number): string {
-  return new Date(atMs).toISOString();
 }
 
 const WRONG_PROOF = [

@@ -10,7 +10,6 @@ import { type DeviceIdentity, DeviceRequests } from '../protocol/device-request.
 import { openChallenge, parseDeviceNonce, tlsExporter } from '../protocol/hello.ts';
 import { readRefusal } from '../protocol/hello-failure.ts';
 import type { SigningKey } from '../protocol/key.ts';
-import type { Renamed } from '../registry/deeds/rename.ts';
 import type { Registry } from '../registry/registry.ts';
 import { closeWords, judgeSoftware, type SoftwarePolicy } from '../software-policy.ts';
 import { budget, keepBudgets } from './budgets.ts';
@@ -18,6 +17,7 @@ import { certificateRoutes, type DeviceCertificates } from './device-certificate
 import { claimRoutes } from './device-claims.ts';
 import { domainRoutes } from './device-domains.ts';
 import { nameRoutes } from './device-names.ts';
+import type { OwnerNotices } from './owner-notices.ts';
 import { ProblemError, problem } from './problem.ts';
 
 export interface DeviceParts {
@@ -30,16 +30,11 @@ export interface DeviceParts {
   /** `https://my.<zone>`, where owners confirm claims; known once the relay listens. */
   readonly portalOrigin: () => string;
   readonly softwarePolicy: SoftwarePolicy;
-  readonly news: DeviceNews;
+  /** Owners are told what their devices have done. */
+  readonly notices: Pick<OwnerNotices, 'renamed' | 'recoveryEnded'>;
   /** Without it devices get no certificates for keys of their own. */
   readonly certificates?: DeviceCertificates | undefined;
   readonly log: Logger;
-}
-
-/** Owners are told what their devices have done. Neither rejects. */
-export interface DeviceNews {
-  tellRenamed(former: string, renamed: Renamed): Promise<void>;
-  tellVetoed(name: string): Promise<void>;
 }
 
 /** The device that has signed a request. */

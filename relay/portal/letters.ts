@@ -5,8 +5,14 @@ export interface Letter {
   readonly to: string;
   readonly subject: string;
   readonly text: string;
-  /** Of a letter that signs somebody in. */
-  readonly signInLink?: string;
+  /** What somebody can do only as long as it is not too late: it must not be lost to others. */
+  readonly urgent?: boolean;
+  readonly secret?: undefined;
+}
+
+/** Whoever reads it can do something by it; it is never stored (secret-mail.ts). */
+export interface SecretLetter extends Omit<Letter, 'secret'> {
+  readonly secret: { readonly signInLink?: string };
 }
 
 /** Where the portal is, in the letter's links: `https://my.vendor.dev`. */
@@ -15,14 +21,14 @@ export interface Sender {
   readonly zone: string;
 }
 
-export function signInLetter(sender: Sender, to: string, link: string): Letter {
+export function signInLetter(sender: Sender, to: string, link: string): SecretLetter {
   return {
     ...letter(sender, to, `Sign in to ${new URL(sender.origin).hostname}`, [
       'Somebody, probably you, wants to sign in with this address. Open this link and confirm:',
       link,
       'It works once, within 15 minutes. If it was not you, do nothing.',
     ]),
-    signInLink: link,
+    secret: { signInLink: link },
   };
 }
 
@@ -31,13 +37,16 @@ export function recoveryBegunLetter(
   to: string,
   { name, dueAtMs }: { readonly name: string; readonly dueAtMs: number },
 ): Letter {
-  return letter(sender, to, `${name} is about to move to another device`, [
-    `A new device asks for the name ${name}.${sender.zone}. You, or somebody who is signed in as ` +
-      `you, confirmed it. It gets the name on ${dateText(dueAtMs)}; until then the old device ` +
-      'goes on serving.',
-    `If you did not do this, stop it before that time: ${sender.origin}/names/${name}`,
-    'Then end all sessions there and change the password of your mail account.',
-  ]);
+  return {
+    ...letter(sender, to, `${name} is about to move to another device`, [
+      `A new device asks for the name ${name}.${sender.zone}. You, or somebody who is signed in as ` +
+        `you, confirmed it. It gets the name on ${dateText(dueAtMs)}; until then the old device ` +
+        'goes on serving.',
+      `If you did not do this, stop it before that time: ${sender.origin}/names/${name}`,
+      'Then end all sessions there and change the password of your mail account.',
+    ]),
+    urgent: true,
+  };
 }
 
 export function recoveryEndedLetter(
@@ -76,13 +85,14 @@ export function transferOfferedLetter(
     readonly code: string;
     readonly expiresAtMs: number;
   },
-): Letter {
-  return letter(sender, to, `You are offered the name ${name}`, [
+): SecretLetter {
+  const offer = letter(sender, to, `You are offered the name ${name}`, [
     `The owner of ${name}.${sender.zone} offers it to you, with the device that serves it.`,
     `To take it, sign in with this address at ${sender.origin}/transfer and enter this code:`,
     code,
     `The offer ends on ${dateText(expiresAtMs)}. If you do not want it, do nothing.`,
   ]);
+  return { ...offer, secret: {} };
 }
 
 export function transferredLetter(sender: Sender, to: string, name: string): Letter {

@@ -7,7 +7,7 @@ import { countTokens, peekToken } from '../registry/account.ts';
 import { issueToken, redeemToken } from '../registry/portal-token.ts';
 import type { Registry } from '../registry/registry.ts';
 import { MAIL_ISSUER, mailSubject, type Owner, signIn } from '../registry/sign-in.ts';
-import { type Letter, type Sender, signInLetter } from './letters.ts';
+import { type SecretLetter, type Sender, signInLetter } from './letters.ts';
 import { RequestBudget } from './request-budget.ts';
 import { returnPath } from './return-path.ts';
 
@@ -33,7 +33,8 @@ interface Wish {
 export interface MailSignInParts {
   readonly registry: Registry;
   readonly sender: () => Sender;
-  readonly send: (letter: Letter) => void;
+  /** The letter waits in memory, for a link in a database could be used by whoever reads that. */
+  readonly send: (letter: SecretLetter) => void;
   readonly clockMs: () => number;
   readonly log: Logger;
 }

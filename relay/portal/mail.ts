@@ -1,55 +1,63 @@
-// Sends mail in the background: whoever wants a letter sent is done at once, whether or not there is
-// such an address, and whatever the mail server does. A letter that cannot be delivered now is tried
-// again for a quarter of an hour; what waits is in memory only, and a restart loses it.
+// The way to the mail server: one attempt to hand over one letter. When and how often is for those to
+// decide who keep letters: post.ts, and secret-mail.ts for those that must not be stored.
 import { readFile } from 'node:fs/promises';
 import type { Transporter } from 'nodemailer';
 import type { Logger } from 'pino';
+import type { Hostname } from '../../dns/name.ts';
 import { isLoopback, type MailConfig, type SmtpConfig } from './config.ts';
-import type { Letter } from './letters.ts';
+import type { Letter, SecretLetter } from './letters.ts';
 
 const MAIL_LIMITS = {
-  /** Letters that wait, 2 KB each; a mail server that is down for an hour makes no more of them. */
-  waitingMax: 1_000,
-  /** At the same time; mail servers dislike more from one client. */
-  sendingMax: 4,
   /** For each step of the conversation with the mail server. */
   connectMs: 10_000,
   silenceMs: 20_000, // a server that greylists or scans takes its time between two answers
-  /** For letters on their way when the relay stops. */
-  closeMs: 2_000,
+  /** For all of them: a server that says a word now and then must not hold a letter for ever. */
+  attemptMs: 4 * 60_000,
 } as const;
 
-/** Before the second attempt, the third, ...; grey lists let a server in after some minutes. */
-const RETRY_AFTER_MS: readonly number[] = [2_000, 15_000, 60_000, 300_000, 600_000];
+/** Why a letter was not taken, in words for a log: the server's own may repeat the address. */
+export class MailFault extends Error {
+  override readonly name = 'MailFault';
+  /** The server has said of this very letter that it will never take it. */
+  readonly final: boolean;
 
-type Deliver = (letter: Letter) => Promise<void>;
+  constructor(why: string, final: boolean) {
+    super(why);
+    this.final = final;
+  }
+}
 
-export interface Mail {
-  /** Never rejects and never waits. */
-  send(letter: Letter): void;
-  /** Lets what is being sent end, and forgets the rest. */
-  close(): Promise<void>;
+/** `id`: the same for each attempt at the same letter. Rejects with MailFault. */
+export type Deliver = (letter: Letter | SecretLetter, id: string) => Promise<void>;
+
+export interface MailParts {
+  readonly config: MailConfig | undefined;
+  /** The portal's host, which Message-IDs are made below. */
+  readonly hostname: Hostname;
+  readonly log: Logger;
 }
 
 /** Reads the password; rejects when it cannot. Whether the mail server answers is seen when it is used. */
-export async function openMail(
-  config: MailConfig | undefined,
-  log: Logger,
-  retryAfterMs: readonly number[] = RETRY_AFTER_MS,
-): Promise<Mail | undefined> {
-  if (config?.print === true) return new MailQueue(printer(log), log, retryAfterMs);
+export async function openMail({ config, hostname, log }: MailParts): Promise<Deliver | undefined> {
+  if (config?.print === true) return printer(log);
   if (config?.smtp === undefined) return undefined;
   const { smtp } = config;
   const transport = await smtpTransport(smtp);
-  const deliver: Deliver = async ({ to, subject, text }) => {
-    await transport.sendMail({ from: smtp.from, to, subject, text });
+  return async ({ to, subject, text }, id) => {
+    const messageId = `<${id}@${hostname}>`;
+    // One address, and never read as a list of them: who signs people in may have said anything.
+    const letter = { to: { name: '', address: to }, subject, text, messageId };
+    const sending = transport.sendMail({ from: smtp.from, ...letter });
+    await inTime(sending).catch((error: unknown) => {
+      throw faultOf(error);
+    });
   };
-  return new MailQueue(deliver, log, retryAfterMs);
 }
 
 /** For a vendor of one's own: what would be sent is said. */
 function printer(log: Logger): Deliver {
-  return async ({ to, subject, text, signInLink }) => {
+  return async ({ to, subject, text, secret }) => {
+    const signInLink = secret?.signInLink;
     if (signInLink !== undefined) log.info({ signInLink, to }, `sign in as ${to}: ${signInLink}`);
     else log.info({ letter: { to, subject, text } }, `a letter to ${to}: ${subject}`);
   };
@@ -78,92 +86,38 @@ async function smtpTransport(smtp: SmtpConfig): Promise<Transporter> {
   });
 }
 
-interface Waiting {
-  readonly letter: Letter;
-  readonly attempt: number;
-}
-
-class MailQueue implements Mail {
-  readonly #deliver: Deliver;
-  readonly #log: Logger;
-  readonly #retryAfterMs: readonly number[];
-  readonly #due: Waiting[] = [];
-  readonly #later = new Set<NodeJS.Timeout>();
-  readonly #sending = new Set<Promise<void>>();
-  #closed = false;
-
-  constructor(deliver: Deliver, log: Logger, retryAfterMs: readonly number[]) {
-    this.#deliver = deliver;
-    this.#log = log;
-    this.#retryAfterMs = retryAfterMs;
-  }
-
-  send(letter: Letter): void {
-    if (this.#closed) return;
-    if (this.#due.length + this.#later.size >= MAIL_LIMITS.waitingMax) {
-      this.#log.error({ waiting: MAIL_LIMITS.waitingMax }, 'mail: too much waits; one is dropped');
-      return;
-    }
-    this.#due.push({ letter, attempt: 0 });
-    this.#work();
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true;
-    for (const timer of this.#later) clearTimeout(timer);
-    this.#later.clear();
-    this.#due.length = 0;
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, MAIL_LIMITS.closeMs);
-    await Promise.race([Promise.all(this.#sending), late.promise]);
+async function inTime(sending: Promise<unknown>): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new MailFault('slow', false)), MAIL_LIMITS.attemptMs);
+  try {
+    await Promise.race([sending, late.promise]);
+  } finally {
     clearTimeout(timer);
   }
-
-  #work(): void {
-    while (this.#sending.size < MAIL_LIMITS.sendingMax) {
-      const next = this.#due.shift();
-      if (next === undefined) return;
-      const sending = this.#attempt(next).finally(() => {
-        this.#sending.delete(sending);
-        this.#work();
-      });
-      this.#sending.add(sending);
-    }
-  }
-
-  async #attempt({ letter, attempt }: Waiting): Promise<void> {
-    try {
-      await this.#deliver(letter);
-    } catch (error) {
-      const waitMs = isFinal(error) ? undefined : this.#retryAfterMs[attempt];
-      const why = faultWords(error);
-      if (waitMs === undefined || this.#closed) {
-        this.#log.error({ why, subject: letter.subject }, 'mail: a letter was not delivered');
-        return;
-      }
-      this.#log.warn({ why, attempt }, 'mail: not delivered yet; it is tried again');
-      const timer = setTimeout(() => {
-        this.#later.delete(timer);
-        this.#due.push({ letter, attempt: attempt + 1 });
-        this.#work();
-      }, waitMs);
-      timer.unref();
-      this.#later.add(timer);
-    }
-  }
 }
 
-/** The mail server has said that it will never take this letter (RFC 5321, section 4.2.1: 5yz). */
-function isFinal(error: unknown): boolean {
-  return statusOf(error) >= 500;
-}
-
-/** What a log may hold: the server's own text may repeat the address. */
-function faultWords(error: unknown): string {
+function faultOf(error: unknown): MailFault {
+  if (error instanceof MailFault) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
   const status = statusOf(error);
-  return status === 0 ? code : `${code} ${status}`;
+  return new MailFault(status === 0 ? code : `${code} ${status}`, isFinal(error));
 }
+
+/**
+ * RFC 5321, section 4.2.1: 5yz, to the recipient or to the text. To anything before them, such as a wrong
+ * password, it is about the vendor's settings, which somebody will put right; and so it is where a server
+ * says to the recipient that we may not send there at all (RFC 3463, section 3.8).
+ */
+function isFinal(error: unknown): boolean {
+  const { command, response } = { ...NO_ANSWER, ...(error instanceof Error ? error : {}) };
+  if ((command !== 'RCPT TO' && command !== 'DATA') || statusOf(error) < 500) return false;
+  return !/^\d{3}[ -]5\.7\./.test(String(response));
+}
+
+const NO_ANSWER: { readonly command: unknown; readonly response: unknown } = {
+  command: undefined,
+  response: '',
+};
 
 function statusOf(error: unknown): number {
   const status = error instanceof Error && 'responseCode' in error ? error.responseCode : 0;

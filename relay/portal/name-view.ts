@@ -1,5 +1,6 @@
 // What an owner sees of a name, for the API and the pages: the row of the name with what waits for it.
 import type { DeviceName } from '../../dns/name.ts';
+import { isoTime } from '../protocol/iso-time.ts';
 import { type ListedOffer, listOffers } from '../registry/account.ts';
 import {
   type ListedName,
@@ -66,7 +67,7 @@ export function nameJson(own: OwnName, urlOf: (name: string) => string) {
     device: own.thumbprint ?? null,
     software: own.software ?? null,
     lastSeenAt: timeOrNull(own.lastSeenAtMs),
-    claimedAt: time(own.claimedAtMs),
+    claimedAt: isoTime(own.claimedAtMs),
     successor: own.successor ?? null,
     until: timeOrNull(own.untilMs),
     recovery:
@@ -75,18 +76,16 @@ export function nameJson(own: OwnName, urlOf: (name: string) => string) {
         : {
             id: recovery.id,
             newDevice: recovery.newThumbprint,
-            begunAt: time(recovery.begunAtMs),
-            dueAt: time(recovery.dueAtMs),
+            begunAt: isoTime(recovery.begunAtMs),
+            dueAt: isoTime(recovery.dueAtMs),
           },
     transfer:
-      offer === undefined ? null : { toEmail: offer.toEmail, expiresAt: time(offer.expiresAtMs) },
+      offer === undefined
+        ? null
+        : { toEmail: offer.toEmail, expiresAt: isoTime(offer.expiresAtMs) },
   };
 }
 
-export function time(atMs: number): string {
-  return new Date(atMs).toISOString();
-}
-
 function timeOrNull(atMs: number | undefined): string | null {
-  return atMs === undefined ? null : time(atMs);
+  return atMs === undefined ? null : isoTime(atMs);
 }

@@ -1,12 +1,11 @@
-// What an owner can do, once for the API and the pages: reads what is typed, does the deed, and tells by
-// mail whom it concerns. What time has done (lapses.ts) is told by the same letters.
+// What an owner can do, once for the API and the pages: reads what is typed, and does the deed, of which
+// those whom it concerns are told by mail (owner-notices.ts).
 import { type DeviceName, deviceNameFault, parseDeviceName } from '../../dns/name.ts';
-import type { DomainChange } from '../domains/report.ts';
 import type { By } from '../registry/actor.ts';
+import { also, type Deed } from '../registry/deed.ts';
 import { type ApprovalOutcome, approveClaim } from '../registry/deeds/approve-claim.ts';
 import { type Claim, denyClaim, findClaim } from '../registry/deeds/claim.ts';
-import type { Lapsed } from '../registry/deeds/lapse.ts';
-import { vetoRecovery, withdrawRecovery } from '../registry/deeds/recovery.ts';
+import { type EndedRecovery, vetoRecovery, withdrawRecovery } from '../registry/deeds/recovery.ts';
 import { release } from '../registry/deeds/release.ts';
 import { type Renamed, rename } from '../registry/deeds/rename.ts';
 import {
@@ -15,19 +14,9 @@ import {
   offerTransfer,
   withdrawTransfer,
 } from '../registry/deeds/transfer.ts';
-import { type ListedRecovery, listNames, listRecoveries } from '../registry/listings.ts';
 import type { Registry } from '../registry/registry.ts';
-import { ownerById } from '../registry/sign-in.ts';
-import {
-  domainLetter,
-  type Letter,
-  recoveryBegunLetter,
-  recoveryEndedLetter,
-  renamedLetter,
-  type Sender,
-  transferOfferedLetter,
-  transferredLetter,
-} from './letters.ts';
+import { type SecretLetter, type Sender, transferOfferedLetter } from './letters.ts';
+import type { OwnerNotices } from './owner-notices.ts';
 import { ProblemError, problem } from './problem.ts';
 import { RequestBudget } from './request-budget.ts';
 
@@ -41,8 +30,9 @@ const HOUR_MS = 3_600_000;
 export interface DeedParts {
   readonly registry: Registry;
   readonly sender: () => Sender;
-  /** Puts a letter into the post; nothing where there is none. */
-  readonly send: (letter: Letter) => void;
+  readonly notices: OwnerNotices;
+  /** Sends a letter that is not to be stored; nothing where there is no mail server. */
+  readonly send: (letter: SecretLetter) => void;
 }
 
 /** Who types a code, and from where. */
@@ -50,8 +40,6 @@ export interface Typist {
   readonly ownerId: string;
   readonly from: string;
 }
-
-type Write = (sender: Sender, to: string) => Letter;
 
 export class OwnerDeeds {
   readonly #parts: DeedParts;
@@ -73,11 +61,12 @@ export class OwnerDeeds {
     name: string,
   ): Promise<Exclude<ApprovalOutcome, { kind: 'wrong-code' }>> {
     const approval = { code, ownerId, from, name: deviceName(name) };
-    const outcome = await this.#parts.registry.perform(approveClaim(approval));
+    const { registry, notices } = this.#parts;
+    const deed = also(approveClaim(approval), (done) =>
+      done.kind === 'recovering' && done.isNew ? [notices.recoveryBegun(ownerId, done)] : [],
+    );
+    const outcome = await registry.perform(deed);
     if (outcome.kind === 'wrong-code') throw WRONG_CODE;
-    if (outcome.kind === 'recovering') {
-      await this.#tell(ownerId, (sender, to) => recoveryBegunLetter(sender, to, outcome));
-    }
     return outcome;
   }
 
@@ -88,12 +77,9 @@ export class OwnerDeeds {
 
   async rename(ownerId: string, name: string, to: string): Promise<Renamed> {
     const former = deviceName(name);
+    const { registry, notices } = this.#parts;
     const deed = rename({ name: former, to: deviceName(to), by: owner(ownerId) });
-    const renamed = await this.#parts.registry.perform(deed);
-    await this.#tell(ownerId, (sender, address) =>
-      renamedLetter(sender, address, { ...renamed, former }),
-    );
-    return renamed;
+    return registry.perform(also(deed, (renamed) => [notices.renamed(former, renamed)]));
   }
 
   /** `confirmed`: the name once more, typed by the person. */
@@ -120,73 +106,32 @@ export class OwnerDeeds {
 
   /** Resolves with the name that is the owner's now. */
   async accept(ownerId: string, code: string): Promise<string> {
-    const { registry } = this.#parts;
-    const outcome = await registry.perform(acceptTransfer({ code, ownerId }));
+    const { registry, notices } = this.#parts;
+    const deed = also(acceptTransfer({ code, ownerId }), (done) =>
+      done.kind === 'wrong-code' ? [] : [notices.transferred(done.fromOwnerId, done.name)],
+    );
+    const outcome = await registry.perform(deed);
     if (outcome.kind === 'wrong-code') throw WRONG_CODE;
-    const { name, fromOwnerId } = outcome;
-    await this.#tell(fromOwnerId, (sender, to) => transferredLetter(sender, to, name));
-    return name;
+    return outcome.name;
   }
 
   async veto(ownerId: string, id: string): Promise<void> {
-    await this.#endRecovery(ownerId, id, 'vetoed');
+    await this.#endRecovery(ownerId, vetoRecovery({ id, by: owner(ownerId) }), 'vetoed');
   }
 
   async withdrawRecovery(ownerId: string, id: string): Promise<void> {
-    await this.#endRecovery(ownerId, id, 'withdrawn');
+    await this.#endRecovery(ownerId, withdrawRecovery({ id, by: owner(ownerId) }), 'withdrawn');
   }
 
-  /** Tells the owner of a name what its device has done. */
-  async tellRenamed(former: string, renamed: Renamed): Promise<void> {
-    await this.#tellHolder(renamed.name, (sender, to) =>
-      renamedLetter(sender, to, { ...renamed, former }),
+  async #endRecovery(
+    ownerId: string,
+    deed: Deed<EndedRecovery>,
+    how: 'vetoed' | 'withdrawn',
+  ): Promise<void> {
+    const { registry, notices } = this.#parts;
+    await registry.perform(
+      also(deed, ({ name }) => [notices.recoveryEnded(ownerId, { name, how })]),
     );
-  }
-
-  async tellVetoed(name: string): Promise<void> {
-    await this.#tellHolder(name, (sender, to) =>
-      recoveryEndedLetter(sender, to, { name, how: 'vetoed' }),
-    );
-  }
-
-  /** Tells the owner of a name what has become of its domain. */
-  async tellDomain(change: DomainChange): Promise<void> {
-    await this.#tellHolder(change.name, (sender, to) => domainLetter(sender, to, change));
-  }
-
-  /** Tells owners what time has done. */
-  async tellLapsed(lapsed: readonly Lapsed[]): Promise<void> {
-    for (const each of lapsed) {
-      if (each.kind !== 'recovered' && each.kind !== 'recovery-withdrawn') continue;
-      const how = each.kind === 'recovered' ? 'done' : 'withdrawn';
-      await this.#tell(each.ownerId, (sender, to) =>
-        recoveryEndedLetter(sender, to, { name: each.name, how }),
-      );
-    }
-  }
-
-  async #endRecovery(ownerId: string, id: string, how: 'vetoed' | 'withdrawn'): Promise<void> {
-    const { registry } = this.#parts;
-    const waiting = await registry.read(listRecoveries({ ownerId }));
-    const recovery = waiting.find((each: ListedRecovery) => each.id === id);
-    const deed = { id, by: owner(ownerId) };
-    await registry.perform(how === 'vetoed' ? vetoRecovery(deed) : withdrawRecovery(deed));
-    if (recovery === undefined) return;
-    const { name } = recovery;
-    await this.#tell(ownerId, (sender, to) => recoveryEndedLetter(sender, to, { name, how }));
-  }
-
-  async #tellHolder(name: string, write: Write): Promise<void> {
-    const listed = this.#parts.registry.read(listNames({ name, limit: 1 }));
-    const [row] = await listed.catch(() => []);
-    if (row?.ownerId !== undefined) await this.#tell(row.ownerId, write);
-  }
-
-  /** The deed is done; whether the owner can be told changes nothing of that. */
-  async #tell(ownerId: string, write: Write): Promise<void> {
-    const { registry, sender, send } = this.#parts;
-    const found = await registry.read(ownerById(ownerId)).catch(() => undefined);
-    if (found?.email !== undefined) send(write(sender(), found.email));
   }
 }
 

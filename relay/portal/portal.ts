@@ -5,6 +5,7 @@
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { Registry as MetricsRegistry } from 'prom-client';
 import { type Hostname, parseHostname } from '../../dns/name.ts';
 import type { Domains } from '../domains/domains.ts';
 import { tlsSettings } from '../entrance/tls-settings.ts';
@@ -12,16 +13,20 @@ import { HttpDoor } from '../http-door.ts';
 import type { SigningKey } from '../protocol/key.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { SoftwarePolicy } from '../software-policy.ts';
-import { PortalCertificate } from './certificate-files.ts';
+import { PortalCertificate, type TicketKeySource } from './certificate-files.ts';
 import type { PortalConfig } from './config.ts';
 import type { DeviceCertificates } from './device-certificates.ts';
 import { deviceRoutes } from './device-routes.ts';
-import type { Letter } from './letters.ts';
+import type { SecretLetter } from './letters.ts';
 import { openMail } from './mail.ts';
 import { MailSignIn } from './mail-sign-in.ts';
+import { exposeLetters } from './metrics.ts';
 import { Provider } from './oidc.ts';
 import { OwnerDeeds } from './owner-deeds.ts';
+import { OwnerNotices } from './owner-notices.ts';
 import { makeOwnerServer } from './owner-server.ts';
+import { Post } from './post.ts';
+import { SecretMail } from './secret-mail.ts';
 import { makeServer, type Serve } from './server.ts';
 import { Sessions } from './sessions.ts';
 
@@ -40,8 +45,8 @@ export interface PortalParts {
   /** `tunnel.<zone>` */
   readonly tunnelHost: Hostname;
   readonly softwarePolicy: SoftwarePolicy;
-  readonly ticketKeys: Buffer;
-  /** Domains of owners' own; told by `deeds.tellDomain` what becomes of them. */
+  readonly ticketKeys: TicketKeySource;
+  /** Domains of owners' own; their owners are told by `notices.domain` what becomes of them. */
   readonly domains: Domains;
   /** Who orders certificates for keys of devices. */
   readonly certificates?: DeviceCertificates | undefined;
@@ -66,8 +71,10 @@ export interface Portal {
   take(socket: TLSSocket): void;
   /** Answers a request below /v1/device on the tunnel's host. */
   readonly deviceApi: Serve;
-  /** Told what devices and time have done, it tells owners. */
-  readonly deeds: OwnerDeeds;
+  /** Tells owners what devices and time have done. */
+  readonly notices: OwnerNotices;
+  /** Makes the figures of letters part of these registries. */
+  expose(registers: MetricsRegistry[]): void;
   /** The relay listens: where links of the portal lead. Answers with the portal's address. */
   listening(port: number): string;
   /** Finishes what is being answered, within a bound. */
@@ -84,14 +91,16 @@ export async function openPortal(parts: PortalParts): Promise<Portal> {
   const urlOf = (name: string) =>
     `${originOf(`${name}.${zone}`, config.publicPort ?? place.port)}/`;
   const sender = () => ({ origin: origin(), zone });
-  const mail = await openMail(config.mail, log);
-  const send = (letter: Letter) => mail?.send(letter);
-  const deeds = new OwnerDeeds({ registry, sender, send });
   const clockMs = parts.clockMs ?? (() => Date.now());
-  const linkParts = { registry, sender, send, clockMs, log };
-  const mailSignIn = mail === undefined ? undefined : new MailSignIn(linkParts);
+  const deliver = await openMail({ config: config.mail, hostname, log });
+  const post = deliver && new Post({ registry, deliver, clockMs, log });
+  const secretMail = deliver && new SecretMail(deliver, log);
+  const send = (letter: SecretLetter) => secretMail?.send(letter);
+  const notices = new OwnerNotices({ sender, post, clockMs, log });
+  const deeds = new OwnerDeeds({ registry, notices, sender, send });
+  const mailSignIn = deliver && new MailSignIn({ registry, sender, send, clockMs, log });
   const providers = await Promise.all(config.oidc.map((each) => Provider.open(each, log)));
-  if (mail === undefined && providers.length === 0) log.info(NO_WAY_IN);
+  if (deliver === undefined && providers.length === 0) log.info(NO_WAY_IN);
   const owners = await makeOwnerServer({
     ...{ hostname, zone, urlOf, registry, deeds, clockMs, mailSignIn, origin, log },
     accessLog: parts.accessLog,
@@ -99,23 +108,27 @@ export async function openPortal(parts: PortalParts): Promise<Portal> {
     sessions: new Sessions(registry, clockMs),
     providers: new Map(providers.map((provider) => [provider.name, provider])),
   });
-  const devices = await deviceServer(parts, { deeds, portalOrigin: origin });
+  const devices = await deviceServer(parts, { notices, portalOrigin: origin });
   const door = new HttpDoor({ ...PORTAL_LIMITS, request: (...both) => owners.routing(...both) });
   return {
     hostname,
-    deeds,
+    notices,
     choose: (asked) => (asked === hostname ? certificate?.context : undefined),
     take: (socket) => door.take(socket),
     deviceApi: (request, response) => devices.routing(request, response),
+    expose: (registers) => {
+      if (post !== undefined) exposeLetters({ post, registry, clockMs, registers });
+    },
     listening(port) {
       place.port = port;
+      post?.start();
       return origin();
     },
     async close() {
       certificate?.close();
       await door.drain();
       await Promise.all([devices.close(), owners.close(), mailSignIn?.close()]);
-      await mail?.close();
+      await Promise.all([post?.close(), secretMail?.close()]);
     },
   };
 }
@@ -126,14 +139,17 @@ const NO_WAY_IN =
 
 async function deviceServer(
   parts: PortalParts,
-  { deeds, portalOrigin }: { readonly deeds: OwnerDeeds; readonly portalOrigin: () => string },
+  {
+    notices,
+    portalOrigin,
+  }: { readonly notices: OwnerNotices; readonly portalOrigin: () => string },
 ): Promise<FastifyInstance> {
   const { registry, vendorKey, tunnelHost, softwarePolicy, accessLog, log } = parts;
   const devices = makeServer({ hostname: tunnelHost, log, accessLog });
   await deviceRoutes(devices, {
     ...{ registry, vendorKey, softwarePolicy, portalOrigin, log },
     ...{ zone: parts.zone, domains: parts.domains },
-    ...{ hostname: tunnelHost, news: deeds, certificates: parts.certificates },
+    ...{ hostname: tunnelHost, notices, certificates: parts.certificates },
   });
   await devices.ready();
   return devices;
@@ -146,7 +162,8 @@ async function certificateOf(parts: PortalParts, hostname: Hostname) {
   return PortalCertificate.open({
     files,
     hostname,
-    settings: tlsSettings(hostname, ticketKeys),
+    settings: () => tlsSettings(hostname, ticketKeys.keys),
+    edition: () => ticketKeys.day,
     log,
   });
 }

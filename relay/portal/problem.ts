@@ -125,6 +125,7 @@ const REFUSALS: Readonly<Partial<Record<RegistryErrorCode, readonly [kind: strin
   ERR_DOMAIN_TAKEN: ['domain-taken', 409],
   ERR_DOMAIN_UNKNOWN: ['domain-unknown', 404],
   ERR_TOO_MANY_DOMAINS: ['too-many-domains', 409],
+  ERR_TOO_MANY_LETTERS: ['too-many-letters', 429],
   ERR_KEY_KNOWN: ['key-known', 409],
   ERR_ADDRESS_REFUSED: ['address-refused', 409],
 };

@@ -10,7 +10,7 @@ import { Chooser } from '../../certs/chooser.ts';
 import { LocalCertificates } from '../../certs/local-certificates.ts';
 import { openStore } from '../../certs/store.ts';
 import { type DeviceName, type Hostname, parseDeviceName, parseHostname } from '../../dns/name.ts';
-import type { Domains } from '../../relay/domains/domains.ts';
+import type { Domains, DomainsOptions } from '../../relay/domains/domains.ts';
 import { Entrance } from '../../relay/entrance/entrance.ts';
 import { Journal } from '../../relay/entrance/journal.ts';
 import { tlsSettings } from '../../relay/entrance/tls-settings.ts';
@@ -82,7 +82,11 @@ export class PortalStand implements AsyncDisposable {
   }
 
   /** `org`: where owners' domains are; without it none can be looked up. */
-  static async open(config: Partial<PortalConfig> = {}, org?: OrgDomains): Promise<PortalStand> {
+  static async open(
+    config: Partial<PortalConfig> = {},
+    org?: OrgDomains,
+    limits: DomainsOptions['limits'] = { againAfterMs: 0 },
+  ): Promise<PortalStand> {
     const folder = mkdtempSync(join(tmpdir(), 'waygate-portal-'));
     const lines: string[] = [];
     const log = pino(
@@ -101,10 +105,10 @@ export class PortalStand implements AsyncDisposable {
     const domains = blindDomains({
       ...{ registry, zone: ZONE, log },
       ...(org === undefined ? {} : org.seen()),
-      tell: (change) => portal.deeds.tellDomain(change),
+      tell: (change) => portal.notices.domain(change),
       publicPort: () => place.port,
       now: () => Date.now() + clock.aheadMs,
-      limits: { againAfterMs: 0 },
+      ...{ limits },
     });
     const portal: Portal = await openPortal({
       ...{ zone: ZONE, tunnelHost: TUNNEL, registry, domains, log, accessLog: true },
@@ -112,7 +116,7 @@ export class PortalStand implements AsyncDisposable {
         config: { oidc: [], mail: { print: true }, ...config },
         softwarePolicy: { refused: [] },
       },
-      ...{ vendorKey, ticketKeys: Buffer.alloc(48, 1) },
+      ...{ vendorKey, ticketKeys: { keys: Buffer.alloc(48, 1), day: 1 } },
       clockMs: () => Date.now() + clock.aheadMs,
     });
     const authority = await createAuthority(ZONE);

@@ -5,6 +5,7 @@ import { until } from './visits.ts';
 
 export interface Received {
   readonly to: string;
+  /** With its head. */
   readonly text: string;
 }
 
@@ -13,8 +14,8 @@ const LETTER_WITHIN_MS = 10_000;
 
 export class Postbox implements AsyncDisposable {
   readonly letters: Received[] = [];
-  /** Answers to the next letters; none left: they are taken. */
-  readonly refusals: number[] = [];
+  /** Answers to the next letters, also with words of their own: `554 5.7.1 no`; none left: they are taken. */
+  readonly refusals: (number | string)[] = [];
   attempts = 0;
   readonly #server: SMTPServer;
 
@@ -27,9 +28,11 @@ export class Postbox implements AsyncDisposable {
         stream.on('data', (chunk: Buffer) => chunks.push(chunk));
         stream.on('end', () => {
           this.attempts += 1;
-          const responseCode = this.refusals.shift();
-          if (responseCode !== undefined) {
-            return done(Object.assign(new Error('not now'), { responseCode }));
+          const refusal = this.refusals.shift();
+          if (refusal !== undefined) {
+            const [, code, words] = /^(\d+) ?(.*)$/.exec(`${refusal}`) ?? [];
+            const responseCode = Number(code);
+            return done(Object.assign(new Error(words || 'not now'), { responseCode }));
           }
           const to = session.envelope.rcptTo.map(({ address }) => address).join();
           this.letters.push({ to, text: decoded(Buffer.concat(chunks).toString()) });

@@ -1,15 +1,17 @@
 // The portal's certificate from files: exchanged when they change, kept when they cannot be used.
-import { X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, createServer, type SecureContext } from 'node:tls';
+import { connect, TLSSocket } from 'node:tls';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAuthority } from '../../../certs/authority.ts';
 import { type Hostname, parseHostname } from '../../../dns/name.ts';
+import { TicketKeys } from '../../../relay/certificates/ticket-keys.ts';
+import { tlsSettings } from '../../../relay/entrance/tls-settings.ts';
 import { PortalCertificate } from '../../../relay/portal/certificate-files.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'waygate-certificate-'));
@@ -19,6 +21,12 @@ const lines: string[] = [];
 const log = pino({}, { write: (line: string) => void lines.push(line) });
 let authority: Awaited<ReturnType<typeof createAuthority>>;
 let certificate: PortalCertificate;
+/** A wall clock that a test moves; any key may stand for those that relays share. */
+let nowMs = Date.UTC(2026, 10, 21, 23, 59);
+const ticketKeys = new TicketKeys(
+  { derive: (use, bytes) => createHash('sha512').update(use).digest().subarray(0, bytes) },
+  () => nowMs,
+);
 
 function nameOf(text: string): Hostname {
   const parsed = parseHostname(text);
@@ -33,24 +41,47 @@ async function write(name: Hostname): Promise<string> {
   return new X509Certificate(certPem).serialNumber;
 }
 
-/** The serial number of the certificate that a visitor gets. */
-async function served(secureContext: SecureContext): Promise<string> {
-  const server = createServer({ SNICallback: (_name, done) => done(null, secureContext) });
+interface Visit {
+  readonly serialNumber: string;
+  /** What the visitor may come back with. */
+  readonly session: Buffer | undefined;
+  readonly resumed: boolean;
+}
+
+/** By TLS 1.2, where the ticket is there with the handshake. `session`: he was here before. */
+async function visit(session?: Buffer): Promise<Visit> {
+  // As the entrance does it: the context is chosen before TLS begins.
+  const server = createServer((socket) => {
+    const secureContext = certificate.context;
+    const accepted = new TLSSocket(socket, { isServer: true, secureContext });
+    accepted.on('error', () => undefined).resume();
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const visitor = connect({ host: '127.0.0.1', port, servername: hostname, ca: authority.caPem });
+  const trusted = { servername: hostname, ca: authority.caPem, maxVersion: 'TLSv1.2' } as const;
+  const visitor = connect({ host: '127.0.0.1', port, session, ...trusted });
   await once(visitor, 'secureConnect');
   const { serialNumber } = visitor.getPeerCertificate();
+  const seen = { session: visitor.getSession(), resumed: visitor.isSessionReused(), serialNumber };
   visitor.destroy();
   server.close();
-  return serialNumber;
+  return seen;
+}
+
+/** The serial number of the certificate that a visitor gets. */
+async function served(): Promise<string> {
+  return (await visit()).serialNumber;
 }
 
 beforeAll(async () => {
   authority = await createAuthority(nameOf('example.org'));
   await write(hostname);
-  certificate = await PortalCertificate.open({ files, hostname, settings: {}, log });
+  certificate = await PortalCertificate.open({
+    ...{ files, hostname, log },
+    settings: () => tlsSettings(hostname, ticketKeys.keys),
+    edition: () => ticketKeys.day,
+  });
 });
 
 afterAll(() => {
@@ -62,7 +93,7 @@ describe('a certificate from files', () => {
   it('is exchanged when the files are others', async () => {
     const serial = await write(hostname);
     await certificate.look();
-    expect(await served(certificate.context)).toBe(serial);
+    expect(await served()).toBe(serial);
   });
 
   it('stays when the new one is for another host, has another key, or is none', async () => {
@@ -81,7 +112,37 @@ describe('a certificate from files', () => {
     rmSync(files.certificate);
     await certificate.look();
     expect(lines.at(-1)).toContain('it cannot be read');
-    expect(await served(certificate.context)).toBe(serial);
+    expect(await served()).toBe(serial);
     expect(lines.join()).not.toContain('PRIVATE');
+  });
+
+  it('stays over the night when the chain behind the new one is none', async () => {
+    const serial = await write(hostname);
+    await certificate.look();
+    const { certPem, keyPem } = await authority.issue([hostname]);
+    const broken = '-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n';
+    writeFileSync(files.certificate, certPem + broken);
+    writeFileSync(files.key, keyPem);
+    await certificate.look();
+    expect(lines.at(-1)).toContain('or its key cannot be read');
+    expect(await served()).toBe(serial);
+    // Another day, other ticket keys: the context is made anew.
+    nowMs += 86_400_000;
+    expect(await served()).toBe(serial);
+  });
+
+  it('seals tickets with the keys of the day: those of the day before are worth nothing', async () => {
+    await write(hostname);
+    await certificate.look();
+    const evening = await visit();
+    expect((await visit(evening.session)).resumed).toBe(true);
+    const { context } = certificate;
+    nowMs += 120_000;
+    const night = await visit(evening.session);
+    expect([night.resumed, night.serialNumber]).toEqual([false, evening.serialNumber]);
+    expect((await visit(night.session)).resumed).toBe(true);
+    expect(certificate.context).not.toBe(context);
+    // Not for every connection anew.
+    expect(certificate.context).toBe(certificate.context);
   });
 });

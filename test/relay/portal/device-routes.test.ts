@@ -41,9 +41,12 @@ beforeAll(async () => {
     domains: blindDomains({ registry, zone: ZONE, log }),
     portalOrigin: () => 'https://my.vendor.dev:8443',
     softwarePolicy: { refused: ['acme/<2.0.0'], updateUrl: 'https://vendor.dev/new' },
-    news: {
-      tellRenamed: async (former) => void told.push(former),
-      tellVetoed: async (name) => void told.push(name),
+    notices: {
+      renamed: (former) => async () => void told.push(former),
+      recoveryEnded:
+        (_ownerId, { name }) =>
+        async () =>
+          void told.push(name),
     },
   });
   await server.listen({ host: '127.0.0.1', port: 0 });
