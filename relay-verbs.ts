@@ -71,6 +71,7 @@ export async function order(config: string, request: OrderRequest, json: boolean
   if (text !== undefined && domain === undefined) {
     throw new UsageError(`--domain must be a domain outside ${zone}, such as app.example.org.`);
   }
+  if (domain !== undefined) await assertSomebodys(domain);
   const policy = expiresDays === undefined ? {} : { orderTtlMs: expiresDays * DAY_MS };
   const receipt = await withRegistry(
     config,
@@ -94,6 +95,16 @@ export async function order(config: string, request: OrderRequest, json: boolean
   process.stderr.write(
     `${name}: ordered until ${expiresAt}. The code is shown this once. Write it into a file of the ` +
       'device, and name that in device.yaml: claim: { codeFile: PATH }\n',
+  );
+}
+
+/** The list of public suffixes is read for this alone. */
+async function assertSomebodys(domain: string): Promise<void> {
+  const { isPublicSuffix } = await import('./relay/registered-domain.ts');
+  if (!isPublicSuffix(domain)) return;
+  throw new UsageError(
+    `--domain must be somebody's own: below ${domain} everybody can register a domain. Name one of ` +
+      `those, such as example.${domain}.`,
   );
 }
 

@@ -55,9 +55,14 @@ async function create(calls: OrderCalls, { names, replaces }: Order): Promise<Ac
   try {
     return await calls.create(names, replaces);
   } catch (error) {
-    if (!(error instanceof OrderError) || error.code !== 'ERR_ORDER_REFUSED') throw error;
+    if (!(error instanceof OrderError) || !isAboutWish(error)) throw error;
     return calls.create(names, undefined);
   }
+}
+
+/** An authority may take what it cannot find for a fault of its own, and does so whenever it is asked. */
+function isAboutWish({ code, status, problem }: OrderError): boolean {
+  return code === 'ERR_ORDER_REFUSED' || (status === 500 && problem === `${PROBLEM}serverInternal`);
 }
 
 async function takeUp(calls: OrderCalls, url: string): Promise<AcmeOrder> {

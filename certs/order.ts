@@ -5,11 +5,12 @@ import { promisify } from 'node:util';
 import type { Hostname } from '../dns/name.ts';
 import { AcmeAccount, type AcmeClient, type Called } from './acme-account.ts';
 import { readAuthorization, readOrder, readWindow } from './acme-answer.ts';
-import { parseJson, readRetryAfter, refusalOf } from './acme-problem.ts';
+import { PROBLEM, parseJson, readRetryAfter, refusalOf } from './acme-problem.ts';
 import { AcmeCall, AcmeTransport } from './acme-transport.ts';
 import type { CertificateName } from './certificate.ts';
 import { readChain } from './chain.ts';
 import type { OrderCalls } from './order-calls.ts';
+import { OrderError } from './order-error.ts';
 import { ORDER_LIMITS, type OrderLimits } from './order-wait.ts';
 import { walkOrder } from './order-walk.ts';
 import { isSaneWindow, RENEWAL_LIMITS, type RenewalWindow } from './renewal.ts';
@@ -150,6 +151,36 @@ export class AcmeAuthority {
     return { ...window, retryAfterMs: waitMs ?? RENEWAL_LIMITS.checkMsUsual };
   }
 
+  /**
+   * Has it revoke a certificate that this account has ordered. One that it has revoked before is as good;
+   * the reason is one of RFC 5280, section 5.3.1.
+   */
+  async revoke(certPem: string, reason: number, signal: AbortSignal): Promise<void> {
+    const ask = (why: { readonly reason?: number }) =>
+      this.#account.ask(new AcmeCall('the revocation of a certificate', signal), (client) =>
+        client.revokeCertificate(certPem, { ...why }),
+      );
+    try {
+      await ask({ reason }).catch((error: unknown) => {
+        // Revoked without a reason is better than not revoked.
+        if (!isProblem(error, 'badRevocationReason')) throw error;
+        return ask({});
+      });
+    } catch (error) {
+      if (!isProblem(error, 'alreadyRevoked')) throw error;
+    }
+  }
+
+  /** What has come of an order that nobody goes on with: its chain, nothing for ever, or nothing yet. */
+  async outcome(url: string, signal: AbortSignal): Promise<{ chainPem: string } | 'none' | 'open'> {
+    const calls = this.#calls(signal);
+    const { value: order } = await calls.order(url);
+    if (order.status === 'invalid') return 'none';
+    if (order.status !== 'valid') return 'open';
+    const [chainPem = ''] = await calls.chains(order);
+    return { chainPem };
+  }
+
   /** Ends its idle connections. */
   close(): void {
     this.#transport.close();
@@ -225,6 +256,10 @@ export class AcmeAuthority {
       ...(replaces !== undefined && renewalInfo !== undefined ? { replaces } : {}),
     };
   }
+}
+
+function isProblem(error: unknown, type: string): boolean {
+  return error instanceof OrderError && error.problem === PROBLEM + type;
 }
 
 /** What the client gives back for an order: JSON of the authority, and where it lies. */

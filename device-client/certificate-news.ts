@@ -1,6 +1,7 @@
 // When the device asks its relay whether a certificate that it has is to be renewed at another time. It is
-// when its authority is about to revoke it: weeks before it would be due. Nothing depends on an answer:
-// without one the certificate is renewed when it was to be.
+// when its authority is about to revoke it: weeks before it would be due. Asked about once a day, and soon
+// when the relay calls. Nothing depends on an answer: without one the certificate is renewed when it was to
+// be.
 import type { DeviceName } from '../dns/name.ts';
 import type { DeviceApi } from './api.ts';
 import { ApiError } from './api-error.ts';
@@ -18,6 +19,10 @@ const NEWS_LIMITS = {
   shortestPart: 3 / 4,
   /** The longest time from a start to the first, so that a device that runs an hour a day hears of it. */
   firstMs: 3_600_000,
+  /** A relay that calls is asked at once, but not all devices in the same moment, */
+  calledSpreadMs: 2_000,
+  /** and not again sooner than that: it calls for a day, with every connection. */
+  calledEveryMs: 3_600_000,
 } as const;
 
 export interface NewsParts {
@@ -31,6 +36,8 @@ export class RenewalNews {
   /** By the relay's clock, which sleep does not stop. */
   #fromMs = 0;
   #waitMs = 0;
+  /** When it was last called, by the monotonic clock. */
+  #calledMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: NewsParts) {
     this.#parts = parts;
@@ -51,6 +58,16 @@ export class RenewalNews {
   /** The relay has just said when to renew. */
   told(): void {
     this.#waitAbout(NEWS_LIMITS.everyMs);
+  }
+
+  /** The relay has something new to say. */
+  called(): void {
+    const { clock, random } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#calledMs < NEWS_LIMITS.calledEveryMs) return;
+    this.#calledMs = nowMs;
+    const soonMs = NEWS_LIMITS.calledSpreadMs * random();
+    if (soonMs < this.untilMs()) this.#wait(soonMs);
   }
 
   /** When the relay wants it renewed, ISO 8601. Rejects when it does not say so. */

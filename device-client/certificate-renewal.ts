@@ -9,6 +9,7 @@ import { retryDelayMs } from '../certs/retry-ladder.ts';
 import { StoreError } from '../certs/store.ts';
 import type { DeviceName, Hostname } from '../dns/name.ts';
 import { printable } from '../relay/entrance/printable.ts';
+import { isoTime } from '../relay/protocol/iso-time.ts';
 import type { DeviceApi } from './api.ts';
 import type { Answer } from './api-answer.ts';
 import { ApiError } from './api-error.ts';
@@ -107,6 +108,11 @@ export class OwnCertificate {
     this.#notSoonerMs = Math.min(this.#notSoonerMs, soonMs);
   }
 
+  /** The relay has something new to say of when to renew. */
+  called(): void {
+    this.#news.called();
+  }
+
   /** Asks once. True: there is another pair. Never rejects; a bug is logged and tried again. */
   async ask(signal: AbortSignal): Promise<boolean> {
     const before = this.#present;
@@ -143,10 +149,13 @@ export class OwnCertificate {
     const movedMs = dueAtMs(this.#present, renewAt);
     if (movedMs === this.#dueAtMs) return;
     if (movedMs < clock.now()) {
-      log.info({ name: this.name, renewAt: iso(movedMs) }, 'own certificate: to be renewed early');
+      log.info(
+        { name: this.name, renewAt: isoTime(movedMs) },
+        'own certificate: to be renewed early',
+      );
     }
     this.#dueAtMs = movedMs;
-    await this.#keepNote({ ...this.#note, renewAt: iso(movedMs) });
+    await this.#keepNote({ ...this.#note, renewAt: isoTime(movedMs) });
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
@@ -186,7 +195,7 @@ export class OwnCertificate {
     this.#failures = 0;
     this.#notSoonerMs = clock.monotonicMs() + RENEWAL_LIMITS.freshMs;
     this.#news.told();
-    const [ends, renewAt] = [iso(facts.notAfterMs), iso(this.#dueAtMs)];
+    const [ends, renewAt] = [isoTime(facts.notAfterMs), isoTime(this.#dueAtMs)];
     log.info({ name: this.name, ends, renewAt }, 'own certificate: a new one is here');
     await this.#tell(undefined);
   }
@@ -214,8 +223,8 @@ export class OwnCertificate {
       log.warn({ name: this.name }, `own certificate: ${problem}`);
     }
     await this.#keepNote({
-      ...(this.#present === undefined ? {} : { renewAt: iso(this.#dueAtMs) }),
-      ...(problem === undefined ? {} : { problem, problemAt: iso(clock.now()) }),
+      ...(this.#present === undefined ? {} : { renewAt: isoTime(this.#dueAtMs) }),
+      ...(problem === undefined ? {} : { problem, problemAt: isoTime(clock.now()) }),
     });
   }
 
@@ -235,10 +244,6 @@ export function dueAtMs({ facts }: KeptPair, renewAt: string | undefined): numbe
   const ownMs = renewAtMs(facts, undefined, seed);
   const wantedMs = Date.parse(renewAt ?? '');
   return Number.isFinite(wantedMs) ? Math.min(wantedMs, ownMs) : ownMs;
-}
-
-function iso(atMs: number): string {
-  return new Date(atMs).toISOString();
 }
 
 const CHARS = RENEWAL_LIMITS.sentenceCharsMax;

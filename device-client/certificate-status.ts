@@ -2,6 +2,7 @@
 // own process. Nothing is made or changed by looking.
 import { access, constants } from 'node:fs/promises';
 import { printable } from '../relay/entrance/printable.ts';
+import { isoTime } from '../relay/protocol/iso-time.ts';
 import { CertificateFiles } from './certificate-files.ts';
 import { dueAtMs, RENEWAL_LIMITS } from './certificate-renewal.ts';
 
@@ -28,7 +29,7 @@ export async function readCertificates(directory: string): Promise<readonly Cert
       name,
       ...(pair === undefined
         ? {}
-        : { ends: iso(pair.facts.notAfterMs), renewAt: iso(dueAtMs(pair, note.renewAt)) }),
+        : { ends: isoTime(pair.facts.notAfterMs), renewAt: isoTime(dueAtMs(pair, note.renewAt)) }),
       ...(problem === undefined ? {} : { problem: shown(problem) }),
       ...(problemAt === undefined ? {} : { problemAt: shown(problemAt) }),
     });
@@ -43,10 +44,6 @@ async function isReadable(directory: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-function iso(atMs: number): string {
-  return new Date(atMs).toISOString();
 }
 
 /** It is shown on a terminal. */

@@ -1,9 +1,9 @@
 // The device's own certificates: one for each name that it holds, {alice, *.alice}.vendor.dev, for a key
 // that is made here and never leaves. The relay has them signed (relay/portal/device-certificates.ts).
 // Asked for when there is none, when the device has another name, and when the relay wants it renewed,
-// which it is asked for daily, or two thirds of the life are over, with a new key each time. What is there
-// is served until its last second, whatever stops the next one. All times are the relay's (clock.ts); no
-// wait is by the wall clock.
+// which it is asked for daily and whenever it calls, or two thirds of the life are over, with a new key each
+// time. What is there is served until its last second, whatever stops the next one. All times are the
+// relay's (clock.ts); no wait is by the wall clock.
 import type { Logger } from 'pino';
 import type { CertificateSource, KeyedCertificate } from '../certs/certificate.ts';
 import { retryDelayMs } from '../certs/retry-ladder.ts';
@@ -42,6 +42,9 @@ export interface CertificateStanding {
   readonly failedAtMs: number | undefined;
 }
 
+/** What the relay says that concerns certificates. */
+type Told = Pick<Welcome, 'names' | 'zone'> & Partial<Pick<Welcome, 'renewals'>>;
+
 export class DeviceCertificates implements CertificateSource {
   readonly #options: DeviceCertificatesOptions;
   readonly #clock: Clock;
@@ -78,13 +81,14 @@ export class DeviceCertificates implements CertificateSource {
   }
 
   /** What the relay says of the names of this device, each time that it does. */
-  readonly told = ({ names, zone }: Pick<Welcome, 'names' | 'zone'>): void => {
+  readonly told = ({ names, zone, renewals = [] }: Told): void => {
     const before = this.#told;
     this.#told = { names, zone };
     if (before?.zone !== zone || before.names.join() !== names.join()) {
       this.#standingDueMs = this.#clock.monotonicMs();
     }
     for (const each of this.#kept.values()) each.relayIsBack();
+    for (const name of renewals) this.#kept.get(name)?.called();
     this.#notSoonerMs = 0;
     this.#wake.abort();
   };

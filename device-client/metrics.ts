@@ -1,5 +1,6 @@
 // The device's own numbers for Prometheus, read when somebody asks.
 import { Gauge, type Registry } from 'prom-client';
+import { gaugesOf } from '../relay/protocol/metrics.ts';
 import type { Arrivals } from './arrival.ts';
 import type { CertificateStanding, DeviceCertificates } from './certificate.ts';
 import type { Clock } from './clock.ts';
@@ -15,16 +16,7 @@ export function exposeDevice(parts: {
   readonly registers: Registry[];
 }): void {
   const { tunnels, arrivals, ownNames, certificates, clock, registers } = parts;
-  const gauge = (name: string, help: string, read: () => number): void => {
-    new Gauge({
-      name: `waygate_device_${name}`,
-      help,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
-  };
+  const gauge = gaugesOf(registers, 'waygate_device_');
   const sum = (
     of: (session: { readonly streamCount: number; readonly receivedBytes: number }) => number,
   ) => [...tunnels.sessions].reduce((total, session) => total + of(session), 0);

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { type Hostname, parseHostname } from '../dns/name.ts';
+import { type DeviceName, type Hostname, parseHostname } from '../dns/name.ts';
 import { Admission } from './admission.ts';
 import { AwaySince } from './away-since.ts';
 import { type Certificates, openCertificates } from './certificates/certificates.ts';
@@ -22,6 +22,7 @@ import type { ProgramContext, Running } from './protocol/program-context.ts';
 import { CLOSE } from './protocol/wire.ts';
 import { whileYoungHeapGrows, YoungBuffers } from './protocol/young-buffers.ts';
 import { PublicDoors } from './public-doors.ts';
+import type { RegistryWork } from './registry/database.ts';
 import { openRegistry, type Registry } from './registry/registry.ts';
 import { SoftwareLog } from './registry/software-log.ts';
 import { registryPlace } from './registry-place.ts';
@@ -47,28 +48,28 @@ export async function startRelay(config: RelayConfig, context: ProgramContext): 
   const registry = await whileYoungHeapGrows(() =>
     openRegistry({ database, log, policy: config.names }),
   );
-  const tunnels = tunnelsOf(registry, { zone, log });
-  const later: { portal?: Portal; port: number } = { port: config.listen.port };
-  const certificates = await openCertificates({
-    ...{ config, registry, log },
-    mayOrder: (domain) => domains.recheck(domain),
-  });
+  const later: Later = { port: config.listen.port };
+  const renewalsOf: RenewalsOf = (device) => later.certificates?.acme?.calls.of(device) ?? [];
+  const { tunnels, news } = tunnelsOf(registry, { zone, renewalsOf, log });
+  const mayOrder = (domain: string) => domains.recheck(domain);
+  const certificates = await openCertificates({ config, registry, log, mayOrder });
+  later.certificates = certificates;
+  certificates.acme?.calls.onCall((thumbprint) => news.tell(thumbprint));
   const domains = domainsOf({
     ...{ config, registry, certificates, log },
     rootPem: await rootOf(config),
     port: () => later.port,
-    tell: async (change) => later.portal?.deeds.tellDomain(change),
+    tell: (change) => later.portal?.notices.domain(change) ?? NOBODY,
   });
   const portal = await openPortal({
     ...{ zone, config: config.portal, accessLog: config.accessLog, registry, log },
     ...{ vendorKey, tunnelHost: tunnelHost(zone), softwarePolicy: config.devices },
-    ...{ domains, certificates, ticketKeys: certificates.ticketKeys.keys },
+    ...{ domains, certificates, ticketKeys: certificates.ticketKeys },
   });
   later.portal = portal;
-  const { deviceApi } = portal;
   const softwareLog = new SoftwareLog((work) => registry.write(work));
-  const parts = { config, registry, tunnels, vendorKey, deviceApi, softwareLog, log };
-  const admission = admissionOf(parts);
+  const parts = { config, registry, tunnels, renewalsOf, vendorKey, softwareLog, log };
+  const admission = admissionOf({ ...parts, deviceApi: portal.deviceApi });
   const state = { stopping: false };
   const { reach } = routerOf({ config, registry, tunnels, stopping: () => state.stopping });
   const journal = new Journal({ log, accessLog: config.accessLog });
@@ -79,11 +80,10 @@ export async function startRelay(config: RelayConfig, context: ProgramContext): 
   });
   later.port = doors.port;
   const portalUrl = portal.listening(doors.port);
-  const lapses = new Lapses({ registry, log, tell: (lapsed) => portal.deeds.tellLapsed(lapsed) });
+  const lapses = new Lapses({ registry, log, notices: (lapsed) => portal.notices.lapsed(lapsed) });
   exposeJournal(journal, context.metrics);
   exposeTunnels({ tunnels, admission, registry, registers: [context.metrics] });
-  certificates.expose([context.metrics]);
-  doors.expose([context.metrics]);
+  for (const part of [certificates, doors, portal]) part.expose([context.metrics]);
   const seen = setInterval(() => markSeen(tunnels, registry), MAIN_LIMITS.seenEveryMs);
   const presence = new RelayPresence(presenceOf(config), registry, log);
   await presence.start(context.metrics);
@@ -106,6 +106,19 @@ export async function startRelay(config: RelayConfig, context: ProgramContext): 
     },
   };
 }
+
+/** What others need before it is there. */
+interface Later {
+  portal?: Portal;
+  certificates?: Certificates;
+  port: number;
+}
+
+/** Names of a device whose certificate it is to ask about. */
+type RenewalsOf = (thumbprint: string) => readonly DeviceName[];
+
+/** Nothing happens to domains before the portal is there. */
+const NOBODY = async () => undefined;
 
 function markSeen(tunnels: Tunnels, registry: Registry): void {
   for (const thumbprint of tunnels.connected()) registry.markSeen(thumbprint, Date.now());
@@ -144,7 +157,7 @@ function domainsOf(parts: {
   readonly certificates: Certificates;
   readonly rootPem: string | undefined;
   readonly port: () => number;
-  readonly tell: (change: DomainChange) => Promise<void>;
+  readonly tell: (change: DomainChange) => RegistryWork<unknown>;
   readonly log: Logger;
 }): Domains {
   const { config, registry, certificates, rootPem, port, tell, log } = parts;
@@ -152,9 +165,10 @@ function domainsOf(parts: {
   return new Domains({
     ...{ registry, zone: config.zone, tell, log, now: Date.now },
     dns: new PublicDns(resolvers),
-    get caaIdentities() {
-      return certificates.caaIdentities();
+    get caaIssuers() {
+      return certificates.caaIssuers();
     },
+    plainHttp: config.http !== undefined,
     certificateOf: (domain) => certificates.domainCertificate(domain),
     want: (wanted) => certificates.wantDomain(wanted),
     publicPort: () => publicPort ?? port(),
@@ -162,32 +176,36 @@ function domainsOf(parts: {
   });
 }
 
-function tunnelsOf(registry: Registry, { zone, log }: { zone: Hostname; log: Logger }): Tunnels {
+function tunnelsOf(
+  registry: Registry,
+  { zone, renewalsOf, log }: { zone: Hostname; renewalsOf: RenewalsOf; log: Logger },
+): { readonly tunnels: Tunnels; readonly news: News } {
   const tunnels = new Tunnels({
     log,
     nextEpoch: (thumbprint) => registry.nextEpoch(thumbprint),
+    admissible: (thumbprint) => registry.snapshot.admissible(thumbprint) !== undefined,
     changed: (thumbprint) => registry.markSeen(thumbprint, Date.now()),
   });
-  const news = new News({ zone, tunnels, snapshot: () => registry.snapshot, log });
-  registry.onChange((snapshot, before, names) => {
-    for (const thumbprint of tunnels.connected()) {
-      if (snapshot.admissible(thumbprint) === undefined) tunnels.expel(thumbprint);
-    }
+  const news = new News({ zone, tunnels, snapshot: () => registry.snapshot, renewalsOf, log });
+  registry.onChange((snapshot, before, names, keys) => {
+    tunnels.expel(keys);
     news.changed(snapshot, before, names);
   });
-  return tunnels;
+  return { tunnels, news };
 }
 
 function admissionOf(parts: {
   readonly config: RelayConfig;
   readonly registry: Registry;
   readonly tunnels: Tunnels;
+  readonly renewalsOf: RenewalsOf;
   readonly vendorKey: SigningKey;
   readonly deviceApi: Portal['deviceApi'];
   readonly softwareLog: SoftwareLog;
   readonly log: Logger;
 }): Admission {
-  const { config, registry, tunnels, vendorKey, deviceApi, softwareLog, log } = parts;
+  const { config, registry, tunnels, renewalsOf, vendorKey, deviceApi, softwareLog, log } = parts;
+  const { zone } = config;
   return new Admission({
     hostname: tunnelHost(config.zone),
     vendorKey,
@@ -202,7 +220,8 @@ function admissionOf(parts: {
       const device = registry.snapshot.admissible(thumbprint);
       return device === undefined ? undefined : parsePublicKey(device.publicKey, 'device');
     },
-    standing: (thumbprint) => standingOf(thumbprint, registry.snapshot, config.zone),
+    standing: (thumbprint) =>
+      standingOf(thumbprint, registry.snapshot, { zone, renewals: renewalsOf(thumbprint) }),
     softwarePolicy: config.devices,
     runs: (thumbprint, software) => softwareLog.mark(thumbprint, software),
   });

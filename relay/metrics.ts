@@ -2,6 +2,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Admission } from './admission.ts';
 import type { PlainHttp } from './plain-http.ts';
+import { gaugesOf } from './protocol/metrics.ts';
 import type { Registry as NameRegistry } from './registry/registry.ts';
 import type { Tunnels } from './tunnels.ts';
 
@@ -12,16 +13,7 @@ export function exposeTunnels(parts: {
   readonly registers: Registry[];
 }): void {
   const { tunnels, admission, registry, registers } = parts;
-  const gauge = (name: string, help: string, read: () => number): void => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
-  };
+  const gauge = gaugesOf(registers);
   gauge('waygate_devices', 'Devices that are connected.', () => tunnels.counts.devices);
   gauge('waygate_tunnels', 'Tunnels that are up.', () => tunnels.counts.tunnels);
   gauge('waygate_streams', 'Streams that are open in all tunnels.', () => tunnels.counts.streams);

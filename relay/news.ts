@@ -1,7 +1,7 @@
-// What connected devices are told when their names change, or when a new key begins or ceases to wait
-// for one: news through their tunnels, not too often, and always the present state.
+// What connected devices are told when their names change, when a new key begins or ceases to wait for
+// one, or when they are to ask about a certificate: news through their tunnels, not too often, and always the present state.
 import type { Logger } from 'pino';
-import { type Hostname, parseDeviceName } from '../dns/name.ts';
+import { type DeviceName, type Hostname, parseDeviceName } from '../dns/name.ts';
 import { LIMITS } from './protocol/limits.ts';
 import { encodeWelcome, type Welcome } from './protocol/welcome.ts';
 import type { RegistrySnapshot } from './registry/snapshot.ts';
@@ -12,6 +12,8 @@ export interface NewsOptions {
   readonly tunnels: Pick<Tunnels, 'connected' | 'isConnected' | 'tell'>;
   /** The present one. */
   readonly snapshot: () => RegistrySnapshot;
+  /** Names of a device whose certificate it is to ask about. */
+  readonly renewalsOf: (thumbprint: string) => readonly DeviceName[];
   readonly log: Logger;
 }
 
@@ -33,12 +35,16 @@ export class News {
     const { tunnels } = this.#options;
     const concerned = names && concernedBy(names, [before, snapshot]);
     for (const thumbprint of concerned ?? tunnels.connected()) {
-      if (isSame(thumbprint, snapshot, before)) continue;
-      const resting = this.#resting.get(thumbprint);
-      if (resting === undefined) this.#tell(thumbprint);
-      else resting.more = true;
+      if (!isSame(thumbprint, snapshot, before)) this.tell(thumbprint);
     }
   };
+
+  /** Something else has changed that a device is told. */
+  tell(thumbprint: string): void {
+    const resting = this.#resting.get(thumbprint);
+    if (resting === undefined) this.#tell(thumbprint);
+    else resting.more = true;
+  }
 
   stop(): void {
     for (const { timer } of this.#resting.values()) clearTimeout(timer);
@@ -46,13 +52,16 @@ export class News {
   }
 
   #tell(thumbprint: string): void {
-    const { tunnels, zone, snapshot, log } = this.#options;
+    const { tunnels, zone, snapshot, renewalsOf, log } = this.#options;
     if (!tunnels.isConnected(thumbprint)) return;
     const timer = setTimeout(() => this.#rested(thumbprint), LIMITS.newsEveryMs).unref();
     this.#resting.set(thumbprint, { more: false, timer });
     try {
       tunnels.tell(thumbprint, (epoch) =>
-        encodeWelcome({ epoch, ...standingOf(thumbprint, snapshot(), zone) }),
+        encodeWelcome({
+          epoch,
+          ...standingOf(thumbprint, snapshot(), { zone, renewals: renewalsOf(thumbprint) }),
+        }),
       );
     } catch (error) {
       log.error({ err: error, device: thumbprint }, 'a device could not be told about its names');
@@ -70,14 +79,15 @@ export class News {
 export function standingOf(
   thumbprint: string,
   snapshot: RegistrySnapshot,
-  zone: Hostname,
+  { zone, renewals }: { readonly zone: Hostname; readonly renewals: readonly DeviceName[] },
 ): Omit<Welcome, 'epoch'> {
   const recoveries = snapshot.recoveriesAgainst(thumbprint).map(({ id, name, dueAtMs }) => ({
     id,
     name,
     dueAt: new Date(dueAtMs).toISOString(),
   }));
-  return { names: snapshot.namesOf(thumbprint), zone, recoveries };
+  const names = snapshot.namesOf(thumbprint);
+  return { names, zone, recoveries, renewals: renewals.filter((name) => names.includes(name)) };
 }
 
 /** Whoever has one of these names, or had it: a recovery is against one of them as well. */

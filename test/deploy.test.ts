@@ -48,6 +48,36 @@ describe.skipIf(promtool.skip)('alert rules', () => {
     expect(result.status, result.stdout + result.stderr).toBe(0);
   });
 
+  it('tell of certificates that have ended, but not of those of devices that are off', () => {
+    const series = (purpose: string, days: number, count: number) => ({
+      series: `waygate_certificate_days_left{purpose="${purpose}",within="${days}"}`,
+      values: `${count}x200`,
+    });
+    const lateness = 'waygate_certificate_oldest_revocation_failure_seconds';
+    const labels = (alertname: string, exp_labels: object) => ({
+      ...{ eval_time: '2h', alertname, exp_alerts: [{ exp_labels }] },
+    });
+    const cases = join(folder, 'rules-test.json');
+    const expected = [
+      labels('WaygateCertificateEnded', { severity: 'critical', purpose: 'domain' }),
+      labels('WaygateCertificateEndsSoon', { severity: 'warning', purpose: 'relay' }),
+      labels('WaygateRevocationFails', { severity: 'warning' }),
+    ];
+    // Their words are not compared.
+    const rules = readFileSync(file, 'utf8').replace(/^ +(annotations|summary|next):.*\n/gm, '');
+    writeFileSync(join(folder, 'waygate.rules.yml'), rules);
+    const input_series = [
+      ...[series('device', 0, 5), series('device', 7, 5)],
+      ...[series('domain', 0, 1), series('relay', 7, 2), series('relay', 0, 0)],
+      { series: lateness, values: '86401x200' },
+    ];
+    const tests = [{ interval: '1m', input_series, alert_rule_test: expected }];
+    const test = { rule_files: ['waygate.rules.yml'], evaluation_interval: '1m', tests };
+    writeFileSync(cases, JSON.stringify(test));
+    const result = spawnSync('promtool', ['test', 'rules', cases], { encoding: 'utf8' });
+    expect(result.status, result.stdout + result.stderr).toBe(0);
+  });
+
   it('speak of metrics that the relay has', () => {
     const named = new Set(readFileSync(file, 'utf8').match(/waygate_[a-z_0-9]+/g));
     const sources = globSync('relay/**/metrics.ts').map((source) => readFileSync(source, 'utf8'));

@@ -15,7 +15,8 @@ const CLEAN: Readonly<Record<string, string>> = {
   'ARCHITECTURE.md': '# How\n',
   'CHANGELOG.md': '# Changelog\n\n## [Unreleased]\n\n## [0.1.0] - 2026-12-31\n\n### Added\n\n- x\n',
   'package.json': '{\n  "scripts": {\n    "bench": "node x"\n  }\n}\n',
-  '.ci/run': "#!/bin/bash\nneeds='\ncurl curl a visitor that is not ours\n'\nnpm test\n",
+  '.ci/run':
+    "#!/bin/bash\nneeds='\ncurl curl a visitor that is not ours\n'\nnewer='\nwget-newer wget\n'\nnpm test\n",
   'waygate.ts':
     "#!/usr/bin/env node\n// The command.\nimport { Command } from 'commander';\nimport './relay/main.ts';\n",
   'relay/main.ts':
@@ -24,7 +25,7 @@ const CLEAN: Readonly<Record<string, string>> = {
   'relay/protocol/limits.ts':
     '// Limits.\nexport const PROTOCOL_LIMITS = {\n  /** Because. */\n  framesMax: 1,\n  sizeMax: 2, // because too\n} as const;\n',
   'test/relay/main.test.ts':
-    "import { requires } from '../world/requires.ts';\nconst need = requires('curl', 'root');\ndescribe.skipIf(need.skip)('x', () => {});\n",
+    "import { requires } from '../world/requires.ts';\nconst need = requires('curl', 'wget-newer', 'root');\ndescribe.skipIf(need.skip)('x', () => {});\n",
 };
 
 interface Fault {

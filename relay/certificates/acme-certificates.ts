@@ -17,10 +17,12 @@ import type { AttemptParts } from './attempt.ts';
 import { authorityDirectory } from './authority-directories.ts';
 import { CertificateAuthority } from './certificate-authority.ts';
 import { CertificateCount } from './certificate-count.ts';
+import { DeviceCalls } from './device-calls.ts';
 import { Issuance } from './issuance.ts';
 import { NameWork } from './name-work.ts';
 import { provers } from './provers.ts';
 import { RenewalWindows } from './renewal-windows.ts';
+import { Revocations } from './revocations.ts';
 import { StoredCertificates } from './stored-certificates.ts';
 import { Upkeep } from './upkeep.ts';
 
@@ -62,10 +64,13 @@ export class AcmeCertificates {
   readonly issuance: Issuance;
   readonly authorities: readonly CertificateAuthority[];
   readonly count: CertificateCount;
+  readonly calls: DeviceCalls;
   readonly #parts: AcmeParts;
   readonly #names: NameWork;
   readonly #windows: RenewalWindows;
   readonly #upkeep: Upkeep;
+  readonly #revocations: Revocations;
+  #stopListening: (() => void) | undefined;
   #stopped = false;
 
   private constructor(parts: AcmeParts, authorities: readonly CertificateAuthority[]) {
@@ -76,13 +81,17 @@ export class AcmeCertificates {
     this.source = new StoredCertificates(parts);
     const challenges = new ChallengePublication(registry);
     const plainHttp = config.http !== undefined;
+    const holder = `${config.id} ${randomBytes(6).toString('hex')}`;
+    this.calls = new DeviceCalls({ registry, zone, log, now });
     this.issuance = new Issuance({
-      ...{ registry, envelope, authorities, zone, log, now, random: Math.random },
-      holder: `${config.id} ${randomBytes(6).toString('hex')}`,
+      ...{ registry, envelope, authorities, zone, log, now, random: Math.random, holder },
       makeProver: provers({ zone, registry, challenges, plainHttp, log, now }),
       issued: () => void this.source.look(),
+      called: () => void this.calls.look(),
       mayOrder: parts.mayOrder,
     });
+    const random = Math.random;
+    this.#revocations = new Revocations({ registry, authorities, holder, log, now, random });
     const changed = () => this.issuance.wake();
     this.#names = new NameWork({ registry, zone, log, now, changed });
     this.#windows = new RenewalWindows({ registry, authorities, log, now, changed });
@@ -117,6 +126,10 @@ export class AcmeCertificates {
     this.issuance.start();
     this.#windows.start();
     this.#upkeep.start();
+    this.#revocations.start();
+    // A deed, here or elsewhere, that has taken a name from its device.
+    this.#stopListening = this.#parts.registry.onChange(() => void this.#revocations.look());
+    this.calls.start();
     if (present !== undefined) return;
     await names;
     await this.#zoneServed(stopping, waits);
@@ -124,7 +137,9 @@ export class AcmeCertificates {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#stopListening?.();
     await Promise.all([this.#names.stop(), this.#windows.stop(), this.#upkeep.stop()]);
+    await Promise.all([this.#revocations.stop(), this.calls.stop()]);
     await this.issuance.stop();
     await this.source.stop();
   }

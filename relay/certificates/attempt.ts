@@ -12,7 +12,12 @@ import type { DomainConsent } from '../domains/domains.ts';
 import { type Spent, spendOrder } from '../registry/certificates/budget.ts';
 import { keepOwnKey } from '../registry/certificates/device-keys.ts';
 import { finishWork } from '../registry/certificates/finish.ts';
-import { forgetOrder, keepOrder, postpone } from '../registry/certificates/held-work.ts';
+import {
+  abandonOrder,
+  callDevice,
+  keepOrder,
+  postpone,
+} from '../registry/certificates/held-work.ts';
 import type { Job } from '../registry/certificates/job.ts';
 import { aboutCertificate } from '../registry/certificates/sealed-about.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -36,6 +41,8 @@ export interface AttemptParts {
   readonly random: () => number;
   /** Asked before the certificate of an own domain is ordered: one that must fail costs all others. */
   readonly mayOrder?: ((domain: string) => Promise<DomainConsent>) | undefined;
+  /** Called when a device is wanted to come with a new key. */
+  readonly called?: (() => void) | undefined;
   /** Called with what became of an order. */
   readonly ended: (authority: string, ending: Ending) => void;
 }
@@ -56,7 +63,10 @@ export async function attempt(job: Job, parts: AttemptParts, signal: AbortSignal
   try {
     if (isWithDevice(job)) {
       const why = 'Waits for the device to come with a new key.';
-      await registry.write(postpone(job, WITH_DEVICE_MS, why, now()));
+      const called = await registry.write(
+        callDevice(job, { untilMs: WITH_DEVICE_MS, why, nowMs: now() }),
+      );
+      if (called) parts.called?.();
       return;
     }
     const choice = chooseAuthority(job, parts.authorities, now());
@@ -151,7 +161,7 @@ class Trial {
       this.state.exempt = this.#replacing(acme).exempt;
       return { csr, key: order.key, url: order.url };
     }
-    await this.#held(forgetOrder(this.#job));
+    await this.#held(abandonOrder(this.#job, this.#parts.now()));
     return undefined;
   }
 
@@ -240,7 +250,7 @@ class Trial {
   }
 
   /** What only the holder of the job may write. */
-  async #held(work: ReturnType<typeof forgetOrder>): Promise<void> {
+  async #held(work: ReturnType<typeof keepOrder>): Promise<void> {
     if (!(await this.#parts.registry.write(work))) throw new LeaseLost();
   }
 }

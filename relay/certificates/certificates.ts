@@ -11,6 +11,7 @@ import { LocalCertificates } from '../../certs/local-certificates.ts';
 import { openStore } from '../../certs/store.ts';
 import { type Hostname, parseHostname } from '../../dns/name.ts';
 import { type RelayConfig, relayFiles } from '../config.ts';
+import type { CaaIssuer } from '../domains/caa.ts';
 import type { CertificateState } from '../domains/checks.ts';
 import { tlsSettings } from '../entrance/tls-settings.ts';
 import type {
@@ -19,6 +20,7 @@ import type {
   WantedDeviceCertificate,
 } from '../portal/device-certificates.ts';
 import { certificateFor, type WantedCertificate } from '../registry/certificates/present.ts';
+import { isGivenUp } from '../registry/certificates/revocation-listing.ts';
 import { wantForDevice } from '../registry/deeds/wanted-certificate.ts';
 import type { Registry } from '../registry/registry.ts';
 import { AcmeCertificates, type WantedForOwnDomain } from './acme-certificates.ts';
@@ -59,8 +61,8 @@ export interface Certificates {
   domainCertificate(domain: string): Promise<DomainCertificate>;
   /** A certificate for an own domain is wanted; the same again changes nothing. */
   wantDomain(wanted: WantedForOwnDomain): Promise<void>;
-  /** How CAA records name the authorities, as far as they have told. */
-  caaIdentities(): readonly string[];
+  /** How CAA records name the authorities and our accounts there, as far as they have told. */
+  caaIssuers(): readonly CaaIssuer[];
   /** There may be work to do, which somebody has asked for. */
   wake(): void;
   /** Makes their figures part of these registries. */
@@ -137,11 +139,11 @@ async function openLocal(
       const chain = signed.certPem;
       return { kind: 'issued', chain, renewAtMs: deviceRenewalMs({ chain }) };
     },
-    // It keeps no list of them, and revokes none.
+    // It keeps no list of them, and revokes none: browsers ask a local authority for no such thing.
     deviceRenewalMs: () => Promise.resolve(undefined),
     domainCertificate: () => Promise.resolve({ state: 'failing', problem: LOCAL_ONLY }),
     wantDomain: () => Promise.resolve(),
-    caaIdentities: () => [],
+    caaIssuers: () => [],
     wake: () => undefined,
     start: () => Promise.resolve(),
     stop: () => Promise.resolve(),
@@ -176,15 +178,18 @@ async function openAcme(parts: Parameters<typeof AcmeCertificates.open>[0]): Pro
       const subject = parseHostname(`${name}.${config.zone}`);
       if (subject === undefined) return undefined;
       const work = { purpose: 'device', subject, thumbprint } as const;
-      const present = (await registry.read(certificateFor(work)))?.present;
-      return present === undefined ? undefined : deviceRenewalMs(present);
+      const wanted = await registry.read(certificateFor(work));
+      // A name that was given up and taken again: nobody follows what the device has of it any more.
+      if (wanted === undefined) return (await registry.read(isGivenUp(work))) ? 0 : undefined;
+      const { present, asked } = wanted;
+      return present === undefined ? undefined : deviceRenewalMs({ ...present, asked });
     },
     domainCertificate: async (subject) =>
       domainState(
         await registry.read(certificateFor({ purpose: 'domain', subject, thumbprint: '' })),
       ),
     wantDomain: (wanted) => acme.want(wanted),
-    caaIdentities: () => acme.authorities.flatMap((each) => each.caaIdentities),
+    caaIssuers: () => acme.authorities.map((each) => each.caaIssuer),
     wake: () => acme.issuance.wake(),
     start: (stopping, waits) => acme.start(stopping, waits),
     stop: () => acme.stop(),
@@ -200,8 +205,9 @@ const DEVICE_LIMITS = {
 
 function deviceState(wanted: WantedCertificate | undefined, nowMs: number): DeviceCertificateState {
   if (wanted?.present !== undefined && isWithDevice({ ...wanted, purpose: 'device' })) {
-    const { present } = wanted;
-    return { kind: 'issued', chain: present.chain, renewAtMs: deviceRenewalMs(present) };
+    const { present, asked } = wanted;
+    const renewAtMs = deviceRenewalMs({ ...present, asked });
+    return { kind: 'issued', chain: present.chain, renewAtMs };
   }
   const { retryMsMin, retryMsMax } = DEVICE_LIMITS;
   const untilDueMs = (wanted?.dueAtMs ?? nowMs) - nowMs;

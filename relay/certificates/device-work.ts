@@ -1,6 +1,7 @@
 // Certificates whose key a device has are ordered when the device asks, and never by the relay alone: to
 // renew, the device comes with a new key, and one that is gone costs nothing. Until then its work rests,
-// and all that the relay does is to say when: the device asks for that about once a day.
+// and all that the relay does is to say when: the device asks for that about once a day, and is called to
+// ask at once when the time has come (device-calls.ts).
 import { X509Certificate } from 'node:crypto';
 import { readChain } from '../../certs/chain.ts';
 import { judgeCsr } from '../../certs/csr.ts';
@@ -32,11 +33,15 @@ export function isWithDevice({
 export function deviceRenewalMs({
   chain,
   window,
+  asked = false,
 }: {
   readonly chain: string;
   readonly window?: Pick<RenewalWindow, 'startMs' | 'endMs'> | undefined;
+  /** A person wants another one, or a new owner needs it. */
+  readonly asked?: boolean | undefined;
 }): number {
   const { serial, notBeforeMs, notAfterMs } = readChain(chain);
+  if (asked) return notBeforeMs;
   const lateMs = notBeforeMs + ((notAfterMs - notBeforeMs) * 2) / 3;
   return Math.min(lateMs, renewAtMs({ notBeforeMs, notAfterMs }, window, seedOf(serial)));
 }

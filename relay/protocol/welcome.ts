@@ -8,6 +8,8 @@ const WELCOME_LIMITS = {
   bytesMax: 65_535,
   /** A recovery per name; whoever has more of them at once has been told enough. */
   recoveriesMax: 100,
+  /** The rest is told when these are renewed, or asked for daily. */
+  renewalsMax: 100,
   /** Of the id of a recovery, which a person copies. */
   idCharsMax: 64,
 } as const;
@@ -18,6 +20,8 @@ export interface Welcome {
   readonly names: readonly DeviceName[];
   readonly zone: Hostname;
   readonly recoveries: readonly PendingRecovery[];
+  /** Names whose certificate the device shall ask about now: when it is to be renewed may have changed. */
+  readonly renewals: readonly DeviceName[];
 }
 
 /** A new key that waits to take a name from this device. */
@@ -30,7 +34,8 @@ export interface PendingRecovery {
 
 export function encodeWelcome(welcome: Welcome): Buffer {
   const recoveries = welcome.recoveries.slice(0, WELCOME_LIMITS.recoveriesMax);
-  const bytes = Buffer.from(JSON.stringify({ ...welcome, recoveries }));
+  const renewals = welcome.renewals.slice(0, WELCOME_LIMITS.renewalsMax);
+  const bytes = Buffer.from(JSON.stringify({ ...welcome, recoveries, renewals }));
   if (bytes.length > WELCOME_LIMITS.bytesMax) {
     throw new RangeError(`A welcome with ${welcome.names.length} names has ${bytes.length} bytes.`);
   }
@@ -46,9 +51,14 @@ export function parseWelcome(bytes: Buffer): Welcome | undefined {
   const names = parseList(members.get('names'), (name) => parseText(name, parseDeviceName));
   // The first version of the protocol does not tell them.
   const recoveries = parseList(members.get('recoveries') ?? [], parseRecovery);
+  // Relays of an earlier day do not tell them either.
+  const told = parseList(members.get('renewals') ?? [], (name) => parseText(name, parseDeviceName));
   if (zone === undefined || names === undefined || recoveries === undefined) return undefined;
   if (typeof epoch !== 'number' || !Number.isSafeInteger(epoch) || epoch < 0) return undefined;
-  return { epoch, names, zone, recoveries: recoveries.slice(0, WELCOME_LIMITS.recoveriesMax) };
+  const { recoveriesMax, renewalsMax } = WELCOME_LIMITS;
+  // Nothing is lost without them, so that names are not refused for their sake.
+  const renewals = (told ?? []).slice(0, renewalsMax);
+  return { epoch, names, zone, recoveries: recoveries.slice(0, recoveriesMax), renewals };
 }
 
 /** It goes into logs and onto terminals, so nothing but what it should be gets through. */

@@ -16,6 +16,8 @@ type Transaction = Kysely<RegistryTables>;
 export interface Changed extends RegistryChange {
   /** Every name in it. */
   readonly about: ReadonlySet<string>;
+  /** Every key in it, by its thumbprint. */
+  readonly keys: ReadonlySet<string>;
 }
 
 /** `undefined`: too many. */
@@ -42,7 +44,7 @@ export async function readChanged(db: Transaction, sinceId: number): Promise<Cha
   for (const [, row] of domains) if (row?.wildcard === 1) about.add(row.name);
   const names = await readNames(db, about);
   for (const { thumbprint } of names) if (thumbprint !== null) keys.add(thumbprint);
-  return { about, names, devices: await readDevices(db, keys), domains };
+  return { about, keys, names, devices: await readDevices(db, keys), domains };
 }
 
 const DOMAIN_WORDS: ReadonlySet<HistoryWord> = new Set([

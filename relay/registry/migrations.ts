@@ -4,7 +4,9 @@ import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import { CERTIFICATE_TABLES } from './certificate-tables.ts';
 import { createDeviceKeys } from './certificates/device-key-table.ts';
+import { createRevocations } from './certificates/revocation-table.ts';
 import { type Engine, growingTable, index, partialIndex, type SchemaDb, table } from './engine.ts';
+import { createLetters } from './letter-table.ts';
 
 /** By name, in the order in which they run. */
 export function migrations(engine: Engine): Readonly<Record<string, Migration>> {
@@ -25,6 +27,8 @@ export function migrations(engine: Engine): Readonly<Record<string, Migration>> 
       },
     },
     '0003-device-keys': { up: (db) => createDeviceKeys(db, engine) },
+    '0004-revocations': { up: (db) => createRevocations(db, engine) },
+    '0005-letters': { up: (db) => createLetters(db, engine) },
   };
 }
 

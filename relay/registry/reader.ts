@@ -16,8 +16,8 @@ type Transaction = Kysely<RegistryTables>;
 export interface Reading {
   /** The same object as before when nothing has changed. */
   readonly snapshot: RegistrySnapshot;
-  /** The names whose rows have changed; `undefined`: it was read whole. */
-  readonly changed: ReadonlySet<string> | undefined;
+  /** The names and the keys whose rows may have changed; `undefined`: it was read whole. */
+  readonly changed: Pick<Changed, 'about' | 'keys'> | undefined;
   /** Names that are lost without a reason, if they are too many to believe; 0 when it may be used. */
   readonly loss: number;
   /** The serial of the zone at that moment. */
@@ -48,7 +48,8 @@ export const FOLLOW_SERIAL: Following = {
   after: async (db, snapshot) => ({ ...UNCHANGED, snapshot, serial: (await readMark(db)).serial }),
 };
 
-const UNCHANGED = { changed: new Set<string>(), loss: 0 } as const;
+const NOTHING: ReadonlySet<string> = new Set();
+const UNCHANGED = { changed: { about: NOTHING, keys: NOTHING }, loss: 0 } as const;
 
 async function readFirst(db: Transaction): Promise<Reading> {
   const { historyId, serial } = await readMark(db);
@@ -67,7 +68,7 @@ async function readAfter(
     if (change !== undefined) {
       const snapshot = next(before, historyId, change);
       if (depth === 'quick' || (await isComplete(db, snapshot))) {
-        return { snapshot, changed: change.about, loss: 0, serial };
+        return { snapshot, changed: change, loss: 0, serial };
       }
     }
   }

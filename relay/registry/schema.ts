@@ -159,6 +159,8 @@ export interface RegistryTables {
     fence: number;
     /** The present certificate. */
     certificate_id: number | null;
+    /** `device`: when its device was last called to come with a new key for the present one. */
+    called_at: number | null;
   };
   /** Every certificate that was ever issued; rows are only added, keys are wiped when replaced. */
   certificates: {
@@ -206,6 +208,20 @@ export interface RegistryTables {
     token: string;
     key_authorization: string;
     expires_at: number;
+  };
+  /** Mail to owners that is not sent yet. Nothing in it gives a right to whoever reads it. */
+  letters: {
+    /** Its Message-ID is made of it, so that one which is sent twice is seen to be the same. */
+    id: string;
+    to_address: string;
+    subject: string;
+    body: string;
+    queued_at: number;
+    /** When it is to be sent, or sent again: whoever takes it puts that off, which is his lease. */
+    due_at: number;
+    attempts: number;
+    /** Grows with every taking: who has an older one writes nothing. */
+    fence: number;
   };
   /** The vendor's relays. `beat` grows while a relay lives; who watches decides when it is dead. */
   relays: { id: string; addresses: string; beat: number; alive: number };

@@ -14,11 +14,15 @@ const VIEW_LIMITS = {
   thoroughMs: 60_000,
 } as const;
 
-/** `names`: whose rows have changed; `undefined` when everything was read anew. */
+/**
+ * `names`: whose rows have changed; `keys`: the thumbprints of devices whose rows may have. Both are
+ * `undefined` when everything was read anew.
+ */
 export type SnapshotListener = (
   snapshot: RegistrySnapshot,
   before: RegistrySnapshot,
   names: ReadonlySet<string> | undefined,
+  keys: ReadonlySet<string> | undefined,
 ) => void;
 
 export interface FirstReading {
@@ -130,7 +134,8 @@ export class View {
     this.#standing.end('read');
     if (read.snapshot !== before) {
       this.#snapshot = read.snapshot;
-      for (const listener of this.#snapshotListeners) listener(read.snapshot, before, read.changed);
+      const { about, keys } = read.changed ?? {};
+      for (const listener of this.#snapshotListeners) listener(read.snapshot, before, about, keys);
     }
     if (read.serial === this.#serial) return;
     this.#serial = read.serial;

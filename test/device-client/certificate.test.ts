@@ -241,6 +241,33 @@ describe('a certificate that is to be renewed early', () => {
     expect([asks(), warnings()]).toEqual([3, []]);
   });
 
+  it('is renewed within seconds when the relay calls, which it is asked about once an hour', async () => {
+    const key = await relay.holder('igor');
+    const startMs = Date.now();
+    relay.deviceRenewalMs = async () => startMs + 60 * DAY_MS;
+    await using device = await Device.start(key);
+    await device.told('igor');
+    const first = await device.load('igor');
+    await device.time.pass(10 * DAY_MS);
+    const before = questions();
+    relay.deviceRenewalMs = async () => startMs;
+    const renewals = [deviceName('igor'), deviceName('nobody')];
+    const call = async () => {
+      device.certificates.told({ names: [deviceName('igor')], zone: ZONE, renewals });
+      await device.time.pass(3_000);
+    };
+    await call();
+    expect([questions() - before, asks()]).toEqual([1, 2]);
+    expect((await device.load('igor'))?.keyPem).not.toBe(first?.keyPem);
+    // It calls for a day, with each connection and in all news.
+    relay.deviceRenewalMs = async () => startMs + 60 * DAY_MS;
+    for (let repeated = 0; repeated < 20; repeated += 1) await call();
+    expect([questions() - before, asks()]).toEqual([1, 2]);
+    await device.time.pass(HOUR_MS);
+    await call();
+    expect([questions() - before, asks()]).toEqual([2, 2]);
+  });
+
   it('is renewed after a restart as well, which forgets no date; the device hears of one within an hour', async () => {
     const key = await relay.holder('isolde');
     const former = await Device.start(key);

@@ -8,6 +8,11 @@ import { WITH_DEVICE_MS } from '../../relay/certificates/device-work.ts';
 import { relayFiles } from '../../relay/config.ts';
 import { failWork } from '../../relay/registry/certificates/held-work.ts';
 import {
+  askRevocations,
+  putOffRevocation,
+  takeRevocations,
+} from '../../relay/registry/certificates/revocation-queue.ts';
+import {
   DAY_MS,
   issueFor,
   NOW_MS,
@@ -137,13 +142,67 @@ describe('of a relay that does not run', () => {
     const asked = await verb('renew-cert', of('absent'));
     expect(asked).toEqual({
       ...{ code: 0, stderr: '' },
-      stdout: `${of('absent')}: ordered next; see: waygate relay certs ${of('absent')}\n`,
+      stdout:
+        `${of('absent')}: ordered next, for a device when it comes with a new key; ` +
+        `see: waygate relay certs ${of('absent')}\n`,
     });
     const failing = ['relay', 'renew-cert', of('failing'), '--config', vendor.relayConfig];
     expect(await jsonOf(...failing)).toEqual({
       ...{ subject: of('failing'), outcome: 'asked', certificates: 1 },
     });
     expect(await list(of('failing'))).toMatchObject([{ state: 'absent', attempts: 0 }]);
+  });
+});
+
+describe('certs of a registry', () => {
+  const NOW = Date.now();
+  let vendor: Installation;
+  beforeAll(async () => {
+    vendor = await Installation.make();
+    const times = { notBeforeMs: NOW, notAfterMs: NOW + 90 * DAY_MS, key: null };
+    const ofDevice = { purpose: 'device', csr: 'AAAA', thumbprint: 'lost' } as const;
+    await vendor.withRegistry(async (registry) => {
+      await issueFor(registry, of('alice'), times, ofDevice);
+      await issueFor(registry, of('spoilt'));
+      const spoilt = { names: '\u001b[2J' };
+      await registry.write(async (db) => {
+        const spoil = db.updateTable('certificate_work').set(spoilt);
+        await spoil.where('subject', '=', of('spoilt')).execute();
+        await db.deleteFrom('certificate_work').where('purpose', '=', 'device').execute();
+        await askRevocations(db, { thumbprint: 'lost' }, { reason: 1, nowMs: NOW });
+      });
+      const taking = { holder: 'relay-1', nowMs: NOW, leaseMs: 1, max: 1 };
+      const [taken] = await registry.write(takeRevocations(taking));
+      if (taken === undefined) throw new Error('nothing is to be revoked');
+      const later = { message: 'It is away.', attempts: 2, nextAtMs: NOW_MS };
+      await registry.write(putOffRevocation(taken, later));
+    });
+  });
+  afterAll(() => vendor[Symbol.asyncDispose]());
+  const certs = (...words: string[]) =>
+    ['certs', ...words, '--config', vendor.relayConfig] as const;
+
+  it('shows what is being revoked, and what cannot be read, with what to do', async () => {
+    const { code, stdout, stderr } = await runVerb('relay', ...certs());
+    expect([code, stderr]).toEqual([0, '']);
+    const until = new Date(NOW + 90 * DAY_MS).toISOString();
+    expect(stdout.trimEnd().split('\n')).toEqual([
+      expect.stringMatching(`^${of('spoilt')} +relay +unreadable +until `),
+      expect.stringMatching(/^ {4}.*cannot be read.*Restore it.*remove the name/),
+      expect.stringMatching(
+        `^${of('alice')} +device +revoking +until ${until} +next 2030-01-01.*Z, keyCompromise$`,
+      ),
+      '    It is away.',
+    ]);
+    expect(await jsonOf('relay', ...certs('--limit', '1'))).toHaveLength(1);
+    expect(await jsonOf('relay', ...certs(of('alice')))).toEqual([
+      {
+        ...{ subject: of('alice'), purpose: 'device', state: 'revoking', device: 'lost' },
+        ...{ ca: 'test-ca', serial: `https://ca.test/order/${of('alice')}`, notAfter: until },
+        ...{ reason: 'keyCompromise', askedAt: new Date(NOW).toISOString(), endedAt: null },
+        ...{ next: '2030-01-01T00:00:00.000Z', attempts: 2, lastError: 'It is away.' },
+      },
+    ]);
   });
 });
 
@@ -173,6 +232,41 @@ describe.skipIf(need.skip)('while a relay runs', { timeout: 120_000 }, () => {
     await until(async () => (await count()) === 2, 30_000, 'a new certificate');
     await vendor.expectWhole();
     await vendor.expectServed();
+  });
+
+  it('a device hears of renew-cert at once; the certificates of a revoked one are revoked', async () => {
+    const files = await vendor.installation.device('dora', { code: 'http://127.0.0.1:9' });
+    const first = await files.start();
+    await first.said(/^own certificate: a new one is here$/, 60_000);
+    // One that has just come is not followed by another within the hour; a restarted device knows no more.
+    await first.end('SIGTERM');
+    const device = await files.start();
+    await device.said(/^tunnel: up$/, 30_000);
+    const serials = async () =>
+      (await vendor.ledger()).filter((row) => row.purpose === 'device').map(({ serial }) => serial);
+    expect(await serials()).toHaveLength(1);
+    await jsonOf('relay', 'renew-cert', of('dora'), ...config);
+    await device.said(/^own certificate: to be renewed early$/, 30_000);
+    await until(async () => (await serials()).length === 2, 30_000, 'a certificate for a new key');
+    await jsonOf('relay', 'revoke', '--name', 'dora', '--yes', ...config);
+    const listed = async () => {
+      const rows = await jsonOf('relay', 'certs', of('dora'), ...config);
+      return Array.isArray(rows) ? rows.filter(({ purpose }) => purpose === 'device') : [];
+    };
+    const revoked = async () => (await listed()).every(({ state }) => state === 'revoked');
+    await until(revoked, 30_000, 'its authority');
+    expect(await listed()).toMatchObject([
+      { state: 'revoked', reason: 'keyCompromise', next: null },
+      { state: 'revoked', serial: (await serials())[1] },
+    ]);
+    for (const serial of await serials()) {
+      expect(await vendor.pebble.statusOf(serial)).toBe('Revoked');
+    }
+    const { stdout } = await runVerb('relay', 'certs', of('dora'), ...config);
+    expect(stdout).toMatch(/ device {2}revoked {2}until \S+Z +since \S+Z, keyCompromise$/m);
+    await device.end('SIGTERM');
+    // The operator may yet put another device in its place.
+    vendor.subjects.push(of('dora'));
   });
 
   it('rotate-envelope-key in the midst of orders leaves nothing under the old key', async () => {

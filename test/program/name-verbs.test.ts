@@ -61,6 +61,7 @@ describe('the verbs for names', { timeout: 60_000 }, () => {
     [relay('order --name alice --expires-days 1.5'), 'It must be a whole number from 1 to 3650.'],
     [relay('order --name alice --owner nobody'), '--owner must be a mail address'],
     [relay('order --name alice --domain nonsense'), '--domain must be a domain outside vendor.dev'],
+    [relay('order --name alice --domain co.uk'), 'below co.uk everybody can register a domain.'],
     [relay('order --name alice --domain a.vendor.dev'), '--domain must be a domain outside'],
     [
       relay('order --name alice --serial é'),

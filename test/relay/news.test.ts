@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { parseDeviceName } from '../../dns/name.ts';
+import { type DeviceName, parseDeviceName } from '../../dns/name.ts';
 import { News } from '../../relay/news.ts';
 import { generateKey } from '../../relay/protocol/key.ts';
 import { LIMITS } from '../../relay/protocol/limits.ts';
@@ -21,6 +21,7 @@ const device = generateKey('device').publicKey;
 const other = generateKey('device').publicKey;
 let registry: Registry;
 let news: News;
+let renewals: DeviceName[] = [];
 let told: { readonly thumbprint: string; readonly welcome: Welcome | undefined }[] = [];
 
 const name = (text: string) => {
@@ -37,6 +38,7 @@ beforeAll(async () => {
   news = new News({
     zone: hostname('vendor.dev'),
     snapshot: () => registry.snapshot,
+    renewalsOf: () => renewals,
     log,
     tunnels: {
       connected: () => [device.thumbprint],
@@ -70,6 +72,14 @@ describe('a connected device', () => {
     expect(told[1]?.welcome?.names.toSorted()).toEqual(['alice', 'anna', 'anton', 'arthur']);
     await pause(LIMITS.newsEveryMs * 1.2);
     expect(told).toHaveLength(2);
+  });
+
+  it('is told which certificates to ask about, of names that it has', async () => {
+    await pause(LIMITS.newsEveryMs * 1.2);
+    renewals = [name('alice'), name('nobody')];
+    told = [];
+    news.tell(device.thumbprint);
+    expect(told).toMatchObject([{ welcome: { renewals: ['alice'] } }]);
   });
 
   it('is not told what happens to others', async () => {

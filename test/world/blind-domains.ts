@@ -6,11 +6,12 @@ export function blindDomains(
   parts: Pick<DomainsOptions, 'registry' | 'zone' | 'log'> & Partial<DomainsOptions>,
 ): Domains {
   return new Domains({
-    caaIdentities: ['ca.example'],
+    caaIssuers: [{ identities: ['ca.example'], account: undefined }],
+    plainHttp: true,
     dns: new PublicDns([{ host: '127.0.0.1', port: 9 }]),
     certificateOf: async () => ({}),
     want: async () => undefined,
-    tell: async () => undefined,
+    tell: () => async () => undefined,
     publicPort: () => 443,
     now: () => Date.now(),
     ...parts,

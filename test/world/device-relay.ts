@@ -158,7 +158,7 @@ export class DeviceRelay implements AsyncDisposable {
       ...{ registry, zone: ZONE, hostname: HOST, vendorKey: this.vendorKey, log },
       portalOrigin: () => 'https://my.vendor.test',
       softwarePolicy: { refused: [] },
-      news: { tellRenamed: async () => undefined, tellVetoed: async () => undefined },
+      notices: { renamed: () => async () => undefined, recoveryEnded: () => async () => undefined },
       domains: blindDomains({ registry, zone: ZONE, log }),
       certificates: {
         source,

@@ -1,5 +1,5 @@
 // What goes over the wire of the hostile CA: its endpoints, how it can misbehave, and signed requests.
-import { createHash, createPublicKey, type JsonWebKey, verify } from 'node:crypto';
+import { createHash, createPublicKey, type JsonWebKey, verify, X509Certificate } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 
 export const ERROR = 'urn:ietf:params:acme:error:';
@@ -15,7 +15,8 @@ export type Endpoint =
   | 'challenge'
   | 'finalize'
   | 'certificate'
-  | 'renewalInfo';
+  | 'renewalInfo'
+  | 'revokeCert';
 
 export interface CaRequest {
   readonly endpoint: Endpoint;
@@ -60,6 +61,7 @@ export class Refusal extends Error {
 const ENDPOINTS: ReadonlySet<string> = new Set<Endpoint>([
   ...(['directory', 'newNonce', 'newAccount', 'account', 'newOrder', 'order'] as const),
   ...(['authorization', 'challenge', 'finalize', 'certificate', 'renewalInfo'] as const),
+  'revokeCert',
 ]);
 
 export function isEndpoint(text: string): text is Endpoint {
@@ -92,6 +94,17 @@ export function pour(response: ServerResponse): void {
   };
   response.on('drain', more);
   more();
+}
+
+/** Serials, and the reason of each. */
+export function revokeIn(
+  revoked: Map<string, unknown>,
+  { certificate, reason }: Readonly<Record<string, unknown>>,
+): void {
+  const leaf = new X509Certificate(Buffer.from(String(certificate), 'base64url'));
+  const serial = leaf.serialNumber.toLowerCase();
+  if (revoked.has(serial)) throw new Refusal(400, 'alreadyRevoked');
+  revoked.set(serial, reason);
 }
 
 export function isSigned(signed: Readonly<Record<string, unknown>>, jwk: JsonWebKey): boolean {
@@ -154,5 +167,9 @@ export function directoryOf(
   const names = ['newNonce', 'newAccount', 'newOrder', 'revokeCert', 'keyChange'];
   if (renewalInfo !== undefined) names.push('renewalInfo');
   const urls = names.map((name) => [name, `${origin}/${name}`]);
-  return { ...Object.fromEntries(urls), meta: profiles === undefined ? {} : { profiles } };
+  const named = { caaIdentities: ['hostile.example'] };
+  return {
+    ...Object.fromEntries(urls),
+    meta: { ...named, ...(profiles === undefined ? {} : { profiles }) },
+  };
 }

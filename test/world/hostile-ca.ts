@@ -27,6 +27,7 @@ import {
   parse,
   pour,
   Refusal,
+  revokeIn,
   thumbprintOf,
 } from './hostile-ca-wire.ts';
 
@@ -44,6 +45,7 @@ export class HostileCa implements AsyncDisposable {
   readonly authorizations = new Map<string, CaAuthorization>();
   /** What `replaces` named, once per certificate. */
   readonly replaced = new Set<string>();
+  readonly revoked = new Map<string, unknown>();
 
   meddle: Meddle = () => undefined;
   /** The type of a problem (`dns`, `caa`); undefined: the proof is good. */
@@ -199,6 +201,8 @@ export class HostileCa implements AsyncDisposable {
         return this.#send(response, 200, this.#order(id), this.#later());
       case 'certificate':
         return this.#sendCertificate(response, id);
+      case 'revokeCert':
+        return this.#send(response, 200, revokeIn(this.revoked, payload));
       case 'renewalInfo':
         return this.#send(response, 200, this.renewalInfo?.(id), { 'retry-after': '21600' });
     }

@@ -23,6 +23,8 @@ export interface IssuingVendorOptions {
   /** The registry's; absent: SQLite. */
   readonly postgres?: PostgresServer;
   readonly validitySeconds: number;
+  /** A Pebble that has profiles and renewal windows: the relays ask for a profile with that validity. */
+  readonly newerPebble?: string;
 }
 
 /** A relay: the first one listens on 127.0.0.1, the second on 127.0.0.2. */
@@ -38,13 +40,15 @@ export interface Death {
   readonly unstored: number;
 }
 
-interface LedgerRow {
+export interface LedgerRow {
+  readonly id: number | string;
   readonly subject: string;
   readonly purpose: string;
   readonly serial: string;
   readonly key: string | null;
   readonly chain: string;
   readonly names: string;
+  readonly issued_at: number | string;
   readonly replaced_at: number | string | null;
 }
 
@@ -52,6 +56,8 @@ interface LedgerRow {
 const ORDERS_WITHIN_MS = 60_000;
 /** After it, all that is ordered at once is through. */
 const QUIET_MS = 2_000;
+
+const PROFILE = 'waygate';
 
 /** Handshakes at the same time. */
 const LANES = 4;
@@ -63,6 +69,8 @@ export class IssuingVendor implements AsyncDisposable {
   readonly query: Query;
   /** Of certificates that the relay has: `box-a.vendor.test`, and the zone. */
   readonly subjects: string[] = [ZONE];
+  /** Serial numbers of certificates that were issued, and that the registry knows nothing of any more. */
+  readonly #forgotten: string[] = [];
 
   private constructor(installation: Installation, pebble: PebbleServer, query: Query) {
     this.installation = installation;
@@ -71,7 +79,8 @@ export class IssuingVendor implements AsyncDisposable {
   }
 
   /** The name server runs; relays do not. */
-  static async make({ postgres, validitySeconds }: IssuingVendorOptions): Promise<IssuingVendor> {
+  static async make(options: IssuingVendorOptions): Promise<IssuingVendor> {
+    const { postgres, validitySeconds, newerPebble: program } = options;
     const postgresUrl = await postgres?.createDatabase();
     const installation = await Installation.make({
       drainSeconds: 0,
@@ -81,9 +90,11 @@ export class IssuingVendor implements AsyncDisposable {
     const pebble = await PebbleServer.start({
       ...{ dnsServer: `127.0.0.1:${port}`, validitySeconds },
       ...{ strict: true, nonceRejectPercent: 20, authzReusePercent: 0 },
+      ...(program === undefined ? {} : { program, profiles: profiles(validitySeconds) }),
     });
     installation.trust(await pebble.rootPem());
-    writeConfigs(installation, pebble, port);
+    const more = program === undefined ? '' : `, profile: ${PROFILE}`;
+    writeConfigs(installation, pebble, { dnsPort: port, more });
     const query: Query =
       postgres === undefined || postgresUrl === undefined
         ? worldIn(join(installation.folder, 'relay')).query
@@ -173,8 +184,40 @@ export class IssuingVendor implements AsyncDisposable {
     await this.query(`update certificate_orders set at = at - ${ms} returning id`);
   }
 
+  /** From now on the authority wants what it has issued to be renewed then; relays ask when they look. */
+  async wantRenewal(window: { start: Date; end: Date }): Promise<void> {
+    for (const { chain } of await this.present()) await this.pebble.setRenewalWindow(chain, window);
+    await this.query(
+      'update certificates set window_due_at = 0 where replaced_at is null returning id',
+    );
+  }
+
+  /** As though the registry came out of a backup in which these were the present certificates. */
+  async putBack(rows: readonly LedgerRow[]): Promise<void> {
+    for (const { subject, id, key } of rows) {
+      const certificate = `purpose = 'relay' and subject = '${subject}'`;
+      await this.query(
+        `update certificate_work set certificate_id = ${id} where ${certificate} returning fence`,
+      );
+      const gone = await this.query(
+        `delete from certificates where ${certificate} and replaced_at is null returning serial`,
+      );
+      this.#forgotten.push(...gone.map(({ serial }) => String(serial)));
+      await this.query(
+        `update certificates set replaced_at = null, key = '${key}', window_due_at = 0 ` +
+          `where id = ${id} returning id`,
+      );
+    }
+  }
+
   ledger(): Promise<readonly LedgerRow[]> {
     return this.query('select * from certificates order by id') as Promise<never>;
+  }
+
+  /** Those of the relay that are served. */
+  async present(): Promise<LedgerRow[]> {
+    const rows = await this.ledger();
+    return rows.filter((row) => row.replaced_at === null && row.purpose === 'relay');
   }
 
   /** Of the relay's own certificates, each was issued at least so many times, and nothing is under way. */
@@ -205,11 +248,9 @@ export class IssuingVendor implements AsyncDisposable {
   async expectWhole(): Promise<void> {
     const rows = await this.ledger();
     const number = (serial: string) => BigInt(`0x${serial}`).toString(16);
-    expect(rows.map(({ serial }) => number(serial)).sort()).toEqual(
-      this.pebble.issued.map(number).sort(),
-    );
-    const present = rows.filter((row) => row.replaced_at === null);
-    const own = present.filter(({ purpose }) => purpose === 'relay');
+    const known = [...rows.map(({ serial }) => serial), ...this.#forgotten];
+    expect(known.map(number).sort()).toEqual(this.pebble.issued.map(number).sort());
+    const own = await this.present();
     expect(own.map(({ subject }) => subject).sort()).toEqual(this.subjects.toSorted());
     const { folder } = this.installation;
     const envelope = await Envelope.open(relayFiles({ state: join(folder, 'relay') }).envelopeKey);
@@ -231,8 +272,7 @@ export class IssuingVendor implements AsyncDisposable {
 
   /** That visitors are shown the present certificate of each, soon, in handshakes that hold. */
   async expectServed(id: RelayId = 'one', withinMs = 20_000): Promise<void> {
-    const rows = (await this.ledger()).filter((row) => row.replaced_at === null);
-    const own = rows.filter(({ purpose }) => purpose === 'relay');
+    const own = await this.present();
     const lane = async () => {
       for (let row = own.pop(); row !== undefined; row = own.pop()) {
         const { subject, chain } = row;
@@ -263,14 +303,23 @@ function nameOf(at: number): string {
   return `box-${letters.join('')}`;
 }
 
-function writeConfigs(installation: Installation, pebble: PebbleServer, dnsPort: number): void {
+/** Who asks for none gets any of them. */
+function profiles(validitySeconds: number): Record<string, number> {
+  return { [PROFILE]: validitySeconds, other: 2 * validitySeconds };
+}
+
+function writeConfigs(
+  installation: Installation,
+  pebble: PebbleServer,
+  { dnsPort, more }: { readonly dnsPort: number; readonly more: string },
+): void {
   const { folder, relayConfig, port } = installation;
   const first = readFileSync(relayConfig, 'utf8');
   const budget = 'budget: { ordersPer3Hours: 10000, certificatesPerWeek: 10000 }';
   appendFileSync(
     relayConfig,
     `id: one\ncertificates: { authorities: [{ name: pebble, directory: "${pebble.directoryUrl}", ` +
-      `caFile: "${pebble.caFile}", ${budget} }] }\n`,
+      `caFile: "${pebble.caFile}", ${budget}${more} }] }\n`,
   );
   const listen = `listen: { host: "127.0.0.2", port: ${port} }`;
   const second = readFileSync(relayConfig, 'utf8').replace(/^listen:.*$/m, listen);

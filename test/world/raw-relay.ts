@@ -93,7 +93,11 @@ export class RawRelay implements AsyncDisposable {
         const name = parseDeviceName('alice');
         const names = name === undefined ? [] : [name];
         socket.send(
-          encodeFrame(FRAME.welcome, 0, encodeWelcome({ epoch: 1, names, zone, recoveries: [] })),
+          encodeFrame(
+            FRAME.welcome,
+            0,
+            encodeWelcome({ epoch: 1, names, zone, recoveries: [], renewals: [] }),
+          ),
         );
         relay.tunnels.push(new RawTunnelEnd(socket));
       })();

@@ -83,9 +83,11 @@ export class RecursiveResolver implements AsyncDisposable {
     await promisify(execFile)(findProgram('rndc') ?? 'rndc', command);
   }
 
-  /** SIGSTOP: it stands still, and nobody gets an answer. */
-  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+  /** SIGSTOP: it stands still when this resolves, each of its threads, and nobody gets an answer. */
+  async signal(signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
     this.#child.kill(signal);
+    if (signal === 'SIGCONT') return;
+    await until(() => standsStill(this.#child.pid), STANDS_WITHIN_MS, 'named standing still');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

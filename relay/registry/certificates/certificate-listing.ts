@@ -2,19 +2,24 @@
 import type { CertificateName } from '../../../certs/certificate.ts';
 import type { RegistryWork } from '../database.ts';
 import { PAGE_LIMITS } from '../listings.ts';
-import type { CertificatePurpose } from '../schema.ts';
-import { parseNames } from './certificate-names.ts';
+import type { CertificatePurpose, RegistryTables } from '../schema.ts';
+import { parseNames, parseSubject } from './certificate-names.ts';
+import { UNREADABLE } from './job.ts';
 import type { WorkKey } from './work.ts';
 
-/** absent: none yet · ordered: one is under way · failing: the last attempt failed · issued: it is there. */
-export type CertificateState = 'absent' | 'ordered' | 'failing' | 'issued';
+/**
+ * absent: none yet · ordered: one is under way · failing: the last attempt failed · issued: it is there ·
+ * unreadable: what the registry holds of it is not what was written, and it is left alone.
+ */
+export type CertificateProgress = 'absent' | 'ordered' | 'failing' | 'issued' | 'unreadable';
 
 export interface ListedCertificate {
   readonly purpose: CertificatePurpose;
   readonly subject: string;
   readonly thumbprint: string;
+  /** Empty where they cannot be read. */
   readonly names: readonly CertificateName[];
-  readonly state: CertificateState;
+  readonly state: CertificateProgress;
   /** When it is ordered or renewed next. */
   readonly dueAtMs: number;
   readonly attempts: number;
@@ -66,10 +71,8 @@ export function listCertificates({
       .execute();
     return rows.map((row) => ({
       ...{ purpose: row.purpose, subject: row.subject, thumbprint: row.thumbprint },
-      names: parseNames(row.names),
-      state: stateOf(row),
+      ...progressOf(row),
       ...{ dueAtMs: row.due_at, attempts: row.attempts },
-      lastError: row.last_error ?? undefined,
       lastErrorAtMs: row.last_error_at ?? undefined,
       ca: row.ca ?? undefined,
       serial: row.serial ?? undefined,
@@ -78,11 +81,20 @@ export function listCertificates({
   };
 }
 
-function stateOf(row: {
-  readonly leased_by: string | null;
-  readonly attempts: number;
-  readonly certificate_id: number | null;
-}): CertificateState {
+type WorkRow = RegistryTables['certificate_work'];
+
+/** One row that somebody has spoilt must not keep people from the others. */
+function progressOf(row: WorkRow): Pick<ListedCertificate, 'names' | 'state' | 'lastError'> {
+  try {
+    parseSubject(row.subject);
+    const names = parseNames(row.names);
+    return { names, state: stateOf(row), lastError: row.last_error ?? undefined };
+  } catch {
+    return { names: [], state: 'unreadable', lastError: UNREADABLE };
+  }
+}
+
+function stateOf(row: WorkRow): CertificateProgress {
   if (row.leased_by !== null) return 'ordered';
   if (row.attempts > 0) return 'failing';
   return row.certificate_id === null ? 'absent' : 'issued';

@@ -4,6 +4,7 @@ import type { UpdateObject } from 'kysely';
 import type { RegistryWork } from '../database.ts';
 import type { RegistryTables } from '../schema.ts';
 import type { Job, JobOrder } from './job.ts';
+import { askRevocationOfOrders, REVOCATION } from './revocation-queue.ts';
 import { NO_LEASE, NO_ORDER } from './work.ts';
 
 const HELD_WORK_LIMITS = {
@@ -28,6 +29,18 @@ export function keepOrder(job: Job, { ca, url, key, csr }: JobOrder): RegistryWo
 /** The order is dead, and the next attempt begins another. */
 export function forgetOrder(job: Job): RegistryWork<boolean> {
   return write(job, NO_ORDER);
+}
+
+/** The same for one that lives, and that nobody goes on with: a device never gets what may come of it. */
+export function abandonOrder(job: Job, nowMs: number): RegistryWork<boolean> {
+  const { purpose, subject, thumbprint, order } = job;
+  return async (db) => {
+    if (!(await forgetOrder(job)(db))) return false;
+    if (purpose !== 'device' || order === undefined) return true;
+    const abandoned = { subject, thumbprint, order_url: order.url, order_ca: order.ca };
+    await askRevocationOfOrders(db, [abandoned], { reason: REVOCATION.superseded, nowMs });
+    return true;
+  };
 }
 
 export interface Failure {
@@ -59,6 +72,22 @@ export function postpone(
 ): RegistryWork<boolean> {
   return write(job, {
     ...{ due_at: untilMs, last_error: shortened(why), last_error_at: nowMs },
+    ...NO_LEASE,
+  });
+}
+
+/** The same for work that rests until its device comes, which is called to do so (device-calls.ts). */
+export function callDevice(
+  job: Job,
+  {
+    untilMs,
+    why,
+    nowMs,
+  }: { readonly untilMs: number; readonly why: string; readonly nowMs: number },
+): RegistryWork<boolean> {
+  return write(job, {
+    ...{ due_at: untilMs, last_error: shortened(why), last_error_at: nowMs },
+    called_at: nowMs,
     ...NO_LEASE,
   });
 }

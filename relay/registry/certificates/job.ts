@@ -225,7 +225,8 @@ async function putOff(
     .execute();
 }
 
-const UNREADABLE =
+/** What people are told of a row that cannot be read, and what to do. */
+export const UNREADABLE =
   'What the registry holds of this certificate cannot be read, so it is not ordered. Restore it from a ' +
   'copy of the registry, or remove the name or domain and add it again.';
 

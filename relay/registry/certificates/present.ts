@@ -3,7 +3,7 @@ import type { CertificateName } from '../../../certs/certificate.ts';
 import type { RegistryWork } from '../database.ts';
 import type { CertificatePurpose } from '../schema.ts';
 import { parseNames } from './certificate-names.ts';
-import type { WorkKey } from './work.ts';
+import { URGENCY, type WorkKey } from './work.ts';
 
 export const PRESENT_LIMITS = {
   /** Of one look for new ones: some hundred a second, and looks every few seconds. */
@@ -43,6 +43,8 @@ export interface WantedCertificate {
   readonly names: readonly CertificateName[];
   readonly csr: string | undefined;
   readonly dueAtMs: number;
+  /** Somebody has asked for another one than there is. */
+  readonly asked: boolean;
   readonly attempts: number;
   readonly lastError: string | undefined;
   readonly present:
@@ -69,6 +71,7 @@ export function certificateFor({
       .selectFrom('certificate_work as work')
       .leftJoin('certificates', 'certificates.id', 'work.certificate_id')
       .select(['work.names', 'work.csr', 'work.due_at', 'work.attempts', 'work.last_error'])
+      .select('work.urgency')
       .select(['certificates.id', 'certificates.names as present_names', 'certificates.chain'])
       .select(['certificates.issued_at', 'certificates.not_after'])
       .select(['certificates.window_start', 'certificates.window_end'])
@@ -81,6 +84,7 @@ export function certificateFor({
       names: parseNames(row.names),
       csr: row.csr ?? undefined,
       dueAtMs: row.due_at,
+      asked: row.urgency === URGENCY.asked,
       attempts: row.attempts,
       lastError: row.last_error ?? undefined,
       present:

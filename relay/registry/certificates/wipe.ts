@@ -1,4 +1,7 @@
-// The end of certificates: replaced, or not wanted any more. The rows stay, the private keys do not.
+// The end of certificates: replaced, or not wanted any more. The rows stay, the private keys do not. Those
+// keys have never left the relays, so that nobody can show such a certificate any more, and none of them is
+// revoked: of a name that was released, and of an own domain that was removed or lost to another owner, it
+// would tell visitors nothing. Certificates whose key a device has are another matter (revocation-queue.ts).
 import type { Kysely } from 'kysely';
 import type { CertificatePurpose, RegistryTables } from '../schema.ts';
 

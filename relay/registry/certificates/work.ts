@@ -1,9 +1,11 @@
 // Which certificates are wanted. One row for each, from when it is wanted until it is not any more,
 // whether or not there is one already.
+import type { Kysely } from 'kysely';
 import type { CertificateName } from '../../../certs/certificate.ts';
 import type { RegistryWork } from '../database.ts';
-import type { CertificatePurpose } from '../schema.ts';
+import type { CertificatePurpose, RegistryTables } from '../schema.ts';
 import { formatNames } from './certificate-names.ts';
+import { askRevocationOfOrders, REVOCATION } from './revocation-queue.ts';
 import { wipe } from './wipe.ts';
 
 /**
@@ -35,9 +37,11 @@ export interface Wanted {
  */
 export function want(wanted: Wanted): RegistryWork<boolean> {
   const { purpose, subject, thumbprint = '', csr = null, urgency = URGENCY.absent } = wanted;
+  const { nowMs = Date.now() } = wanted;
   const names = formatNames(wanted.names);
   return async (db) => {
-    const due = { urgency, due_at: wanted.nowMs ?? Date.now() };
+    const due = { urgency, due_at: nowMs };
+    if (purpose === 'device') await abandonOrders(db, { subject, thumbprint, csr, nowMs });
     const row = await db
       .insertInto('certificate_work')
       .values({
@@ -56,7 +60,7 @@ export function want(wanted: Wanted): RegistryWork<boolean> {
           .columns(['purpose', 'subject', 'thumbprint'])
           .doUpdateSet((eb) => ({
             ...{ names, csr, ...due, ...NO_ORDER, ...NO_LEASE },
-            ...{ attempts: 0, last_error: null, last_error_at: null },
+            ...{ attempts: 0, last_error: null, last_error_at: null, called_at: null },
             fence: eb('certificate_work.fence', '+', 1),
           }))
           .where((eb) =>
@@ -70,6 +74,27 @@ export function want(wanted: Wanted): RegistryWork<boolean> {
       .executeTakeFirst();
     return row !== undefined;
   };
+}
+
+interface NextRequest extends Pick<WorkKey, 'subject' | 'thumbprint'> {
+  readonly csr: string | null;
+  readonly nowMs: number;
+}
+
+/** A device comes with another key while one is being signed: nobody takes what comes of that. */
+async function abandonOrders(
+  db: Kysely<RegistryTables>,
+  { subject, thumbprint, csr, nowMs }: NextRequest,
+): Promise<void> {
+  const abandoned = await db
+    .selectFrom('certificate_work')
+    .select(['subject', 'thumbprint', 'order_url', 'order_ca'])
+    .where('purpose', '=', 'device')
+    .where('subject', '=', subject)
+    .where('thumbprint', '=', thumbprint)
+    .where('csr', '!=', csr)
+    .execute();
+  await askRevocationOfOrders(db, abandoned, { reason: REVOCATION.superseded, nowMs });
 }
 
 /** Without a thumbprint: of all devices. The keys are wiped; what was issued stays known. */
@@ -94,14 +119,14 @@ export function unwant({
   };
 }
 
-/** A person wants it now, whatever has failed before. Returns of how many certificates. */
+/** A person wants it now, whatever has failed before. Returns what the certificates are for. */
 export function askNow({
   subject,
   nowMs = Date.now(),
 }: {
   readonly subject: string;
   readonly nowMs?: number;
-}): RegistryWork<number> {
+}): RegistryWork<readonly CertificatePurpose[]> {
   return async (db) => {
     const rows = await db
       .updateTable('certificate_work')
@@ -118,7 +143,7 @@ export function askNow({
       .where('subject', '=', subject)
       .returning('purpose')
       .execute();
-    return rows.length;
+    return rows.map((row) => row.purpose);
   };
 }
 

@@ -7,7 +7,7 @@ import type { RegistryTables } from '../schema.ts';
 import { handOver } from './attachments.ts';
 import { assertChoosable, assertRoom } from './choice.ts';
 import { endClaim, guessClaim, type TypedClaim } from './claim.ts';
-import { beginRecovery } from './recovery.ts';
+import { type BegunRecovery, beginRecovery } from './recovery.ts';
 import { closeOrder } from './redeem-order.ts';
 import { quarantined, taken } from './refusal.ts';
 import { admit, assertOwner, hold, isOwn, type NameRow, presentRow } from './tenure.ts';
@@ -18,7 +18,7 @@ export interface Approval extends TypedClaim {
 
 export type ApprovalOutcome =
   | { readonly kind: 'bound'; readonly name: string }
-  | { readonly kind: 'recovering'; readonly name: string; readonly dueAtMs: number }
+  | ({ readonly kind: 'recovering'; readonly name: string } & BegunRecovery)
   | { readonly kind: 'wrong-code' };
 
 type ClaimRow = RegistryTables['claims'];
@@ -38,9 +38,9 @@ export function approveClaim(approval: Approval): Deed<ApprovalOutcome> {
     if (claim.state === 'approved') return { kind: 'bound', name };
     if (isOther(row, claim, ownerId)) {
       const key = { thumbprint: claim.thumbprint, text: claim.public_key };
-      const dueAtMs = await beginRecovery(scope, row, { ownerId, key });
+      const begun = await beginRecovery(scope, row, { ownerId, key });
       await endClaim(scope, claim, { state: 'recovering', name });
-      return { kind: 'recovering', name, dueAtMs };
+      return { kind: 'recovering', name, ...begun };
     }
     await bind(scope, approval, { claim, row });
     await endClaim(scope, claim, { state: 'approved', name });

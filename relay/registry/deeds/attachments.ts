@@ -1,9 +1,11 @@
 // What hangs on a name and goes with it, or ends with it: former names that lead to it, a recovery that
 // waits, an offer to somebody else, own domains.
+
+import { REVOCATION } from '../certificates/revocation-queue.ts';
 import type { DeedScope } from '../deed.ts';
 import { type HistoryEntry, record } from '../history.ts';
 import type { HistoryWord, RegistryTables } from '../schema.ts';
-import { endDeviceOrders } from './device-certificates.ts';
+import { endDeviceOrders, replaceDeviceKeys } from './device-certificates.ts';
 import { endDomain } from './own-domain.ts';
 import type { BoundRow } from './tenure.ts';
 
@@ -36,8 +38,14 @@ export async function handOver(
   const { thumbprint, ownerId: owner_id } = to;
   const change = { thumbprint, owner_id, claimed_at: scope.nowMs };
   await scope.db.updateTable('names').set(change).where('name', 'in', names).execute();
+  // The device that had it is lost, or out of its owner's hands, with the keys of its certificates.
+  const reason = REVOCATION.keyCompromise;
+  const leaves = row.owner_id !== null && row.owner_id !== owner_id;
   for (const name of names) {
-    await endDeviceOrders(scope, name, thumbprint);
+    await endDeviceOrders(scope, { name, holder: thumbprint, reason });
+    if (leaves && row.thumbprint === thumbprint) {
+      await replaceDeviceKeys(scope, { name, thumbprint });
+    }
     await record(scope, what, { actor, name, thumbprint, detail });
   }
 }

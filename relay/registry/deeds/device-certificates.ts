@@ -1,9 +1,18 @@
 // What becomes of the certificates of a device's own keys when its name goes elsewhere. Those keys are in
-// nobody's custody but the device's, which may show its certificate until that ends, and nobody can make
-// it stop: revocation reaches few clients. So a name stays in quarantine until the last of them is over.
-// Orders end at once; what was issued stays in the ledger.
+// nobody's custody but the device's, which may show its certificate until that ends. Its authority is asked
+// to revoke it, in the same transaction; but revocation reaches few clients, so a name that is given up
+// stays in quarantine until the last of them is over all the same. Orders end at once; what was issued
+// stays in the ledger.
+import { sql } from 'kysely';
 import { withDeviceKeys } from '../certificates/device-keys.ts';
+import {
+  askRevocationOfOrders,
+  askRevocations,
+  REVOCATION,
+  type RevocationReason,
+} from '../certificates/revocation-queue.ts';
 import { wipe } from '../certificates/wipe.ts';
+import { URGENCY } from '../certificates/work.ts';
 import type { DeedScope } from '../deed.ts';
 
 /**
@@ -11,6 +20,9 @@ import type { DeedScope } from '../deed.ts';
  * public: within a day, and for 90 days, which is what authorities give.
  */
 const LAST_ORDER_MS = 91 * 86_400_000;
+
+/** For a device that is on its way to its new owner, to come with a new key before its old one is revoked. */
+const NEW_OWNER_MS = 3 * 86_400_000;
 
 type Scope = Pick<DeedScope, 'db' | 'nowMs'>;
 
@@ -36,29 +48,72 @@ export async function heldElsewhereUntilMs({ db, nowMs }: Scope, name: string): 
   return Math.max(Number(last ?? 0), orderMs);
 }
 
-/** No device gets another certificate for this name, but the one that holds it from now on. */
-export async function endDeviceOrders(scope: Scope, name: string, holder = ''): Promise<void> {
-  const [first, end] = subjectsOf(name);
-  const ended = await scope.db
-    .deleteFrom('certificate_work')
-    .where('purpose', '=', 'device')
-    .where('subject', '>=', first)
-    .where('subject', '<', end)
-    .where('thumbprint', '!=', holder)
-    .returning(['subject', 'thumbprint'])
-    .execute();
-  await retire(scope, ended);
+export interface DeviceEnd {
+  readonly name: string;
+  /** Of the device that has the name from now on; absent: none. */
+  readonly holder?: string;
+  /** Why what was issued is revoked; `undefined`: it is not, and its device may show it yet. */
+  readonly reason: RevocationReason | undefined;
 }
 
-/** No certificate for anything of this device. */
+/** No device gets another certificate for this name, but the one that holds it from now on. */
+export async function endDeviceOrders(
+  scope: Scope,
+  { name, holder = '', reason }: DeviceEnd,
+): Promise<void> {
+  const { db, nowMs } = scope;
+  const [from, to] = subjectsOf(name);
+  const ended = await db
+    .deleteFrom('certificate_work')
+    .where('purpose', '=', 'device')
+    .where('subject', '>=', from)
+    .where('subject', '<', to)
+    .where('thumbprint', '!=', holder)
+    .returning(['subject', 'thumbprint', 'order_url', 'order_ca'])
+    .execute();
+  await retire(scope, ended);
+  // Nobody ever gets what comes of an order that has ended, but through the public logs.
+  const { superseded } = REVOCATION;
+  await askRevocationOfOrders(db, ended, { reason: reason ?? superseded, nowMs });
+  if (reason !== undefined) await askRevocations(db, { from, to, but: holder }, { reason, nowMs });
+}
+
+/** No certificate for anything of this device, whose key is barred: it may be in anybody's hands. */
 export async function endOrdersOf(scope: Scope, thumbprint: string): Promise<void> {
-  const ended = await scope.db
+  const { db, nowMs } = scope;
+  const ended = await db
     .deleteFrom('certificate_work')
     .where('purpose', '=', 'device')
     .where('thumbprint', '=', thumbprint)
-    .returning(['subject', 'thumbprint'])
+    .returning(['subject', 'thumbprint', 'order_url', 'order_ca'])
     .execute();
   await retire(scope, ended);
+  const asking = { reason: REVOCATION.keyCompromise, nowMs };
+  await askRevocationOfOrders(db, ended, asking);
+  await askRevocations(db, { thumbprint }, asking);
+}
+
+/**
+ * A device goes to a new owner with its name. Whoever had it could have copied the keys of its
+ * certificates, and be taken for it unseen: it is called to make new ones, and the old ones are revoked.
+ */
+export async function replaceDeviceKeys(
+  { db, nowMs }: Scope,
+  { name, thumbprint }: { readonly name: string; readonly thumbprint: string },
+): Promise<void> {
+  const [from, to] = subjectsOf(name);
+  await db
+    .updateTable('certificate_work')
+    .set({ urgency: URGENCY.asked, due_at: nowMs })
+    .where('purpose', '=', 'device')
+    .where('subject', '>=', from)
+    .where('subject', '<', to)
+    .where('thumbprint', '=', thumbprint)
+    .where('certificate_id', 'is not', null)
+    .execute();
+  const reason = REVOCATION.superseded;
+  const dueAtMs = nowMs + NEW_OWNER_MS;
+  await askRevocations(db, { from, to, only: thumbprint }, { reason, nowMs, dueAtMs });
 }
 
 /** Nothing more is done for what was issued; nobody asks its authority when to renew it. */
@@ -85,7 +140,8 @@ export async function moveDeviceKeys(
   await db
     .updateTable('certificates')
     .set({ thumbprint })
-    .where('purpose', '=', 'device')
+    // By the index of the few that devices have.
+    .where(sql<boolean>`thumbprint != ''`)
     .where('thumbprint', '=', from)
     .execute();
   await withDeviceKeys(db)

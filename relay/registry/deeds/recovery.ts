@@ -24,7 +24,13 @@ const RECOVERY_LIMITS = {
 
 export type RecoveryRow = RegistryTables['recoveries'];
 
-/** Begins one, or tells again of the one that waits for the same key. Resolves with its due time. */
+export interface BegunRecovery {
+  readonly dueAtMs: number;
+  /** False: it was begun before, for the same key. */
+  readonly isNew: boolean;
+}
+
+/** Begins one, or tells again of the one that waits for the same key. */
 export async function beginRecovery(
   scope: DeedScope,
   row: BoundRow,
@@ -32,12 +38,14 @@ export async function beginRecovery(
     ownerId,
     key,
   }: { readonly ownerId: string; readonly key: Pick<PublicKey, 'thumbprint' | 'text'> },
-): Promise<number> {
+): Promise<BegunRecovery> {
   const { db, nowMs, policy } = scope;
   const { name, thumbprint: old } = row;
   const actor = `owner:${ownerId}`;
   const waiting = await waitingRecovery(scope, name);
-  if (waiting?.new_thumbprint === key.thumbprint) return waiting.due_at;
+  if (waiting?.new_thumbprint === key.thumbprint) {
+    return { dueAtMs: waiting.due_at, isNew: false };
+  }
   if (waiting !== undefined) throw recoveryWaits(name, waiting.due_at);
   await assertNotRevoked(scope, key.thumbprint);
   await assertCooledDown(scope, name);
@@ -58,11 +66,21 @@ export async function beginRecovery(
     .execute();
   const detail = `${id}, due ${new Date(due_at).toISOString()}, from ${old}`;
   await record(scope, 'recovery-begun', { actor, name, thumbprint: key.thumbprint, detail });
-  return due_at;
+  return { dueAtMs: due_at, isNew: true };
+}
+
+export interface EndedRecovery {
+  readonly name: string;
+  readonly ownerId: string;
+}
+
+interface Ending {
+  readonly id: string;
+  readonly by: By;
 }
 
 /** By the old device, the owner or the operator. */
-export function vetoRecovery({ id, by }: { readonly id: string; readonly by: By }): Deed<void> {
+export function vetoRecovery({ id, by }: Ending): Deed<EndedRecovery> {
   return async (scope) => {
     if (by.kind === 'device') await assertNotRevoked(scope, by.thumbprint);
     const row = await openRecovery(scope, id);
@@ -71,20 +89,22 @@ export function vetoRecovery({ id, by }: { readonly id: string; readonly by: By 
       (by.kind === 'owner' && row.owner_id === by.ownerId) ||
       (by.kind === 'device' && row.old_thumbprint === by.thumbprint);
     if (!may) throw unknown(id);
-    const { name, old_thumbprint: thumbprint } = row;
+    const { name, old_thumbprint: thumbprint, owner_id: ownerId } = row;
     const actor = actorText(by);
     await endRecovery(scope, row, { state: 'vetoed', actor });
     await record(scope, 'recovery-vetoed', { actor, name, thumbprint, detail: id });
+    return { name, ownerId };
   };
 }
 
 /** By the owner who began it, or the operator. Unlike a veto it is no reproach. */
-export function withdrawRecovery({ id, by }: { readonly id: string; readonly by: By }): Deed<void> {
+export function withdrawRecovery({ id, by }: Ending): Deed<EndedRecovery> {
   return async (scope) => {
     const row = await openRecovery(scope, id);
     const may = by.kind === 'operator' || (by.kind === 'owner' && row.owner_id === by.ownerId);
     if (!may) throw unknown(id);
     await withdraw(scope, row, { actor: actorText(by), detail: id });
+    return { name: row.name, ownerId: row.owner_id };
   };
 }
 

@@ -71,8 +71,9 @@ async function swap(
   const until = scope.nowMs + scope.policy.renameGraceMs;
   const former = { state: 'former', successor: to, until } as const;
   await scope.db.updateTable('names').set(former).where('name', '=', name).execute();
-  // The certificate that the device has for it may be shown for the grace; there is no other.
-  await endDeviceOrders(scope, name);
+  // The certificate that the device has for it may be shown for the grace, and is revoked when that is
+  // over (tenure.ts); there is no other.
+  await endDeviceOrders(scope, { name, reason: undefined });
   if (older.length > 0) {
     // They keep their own end.
     const change = { successor: to };

@@ -3,6 +3,7 @@
 // every race.
 import type { PublicKey } from '../../protocol/key.ts';
 import type { By } from '../actor.ts';
+import { REVOCATION } from '../certificates/revocation-queue.ts';
 import type { DeedScope } from '../deed.ts';
 import { record } from '../history.ts';
 import { RegistryError, unknownDevice } from '../registry-error.ts';
@@ -75,7 +76,7 @@ export async function quarantine(scope: DeedScope, name: string): Promise<void> 
   const { db, nowMs, policy } = scope;
   const heldUntilMs = await heldElsewhereUntilMs(scope, name);
   const until = Math.max(nowMs + policy.quarantineMs, heldUntilMs);
-  await endDeviceOrders(scope, name);
+  await endDeviceOrders(scope, { name, reason: REVOCATION.cessationOfOperation });
   await db
     .updateTable('names')
     .set({ state: 'quarantined', successor: null, until })

@@ -150,7 +150,9 @@ describe('with an authority', () => {
     const text = await metrics.metrics();
     expect(text).toMatch(/orders_total\{authority="hostile",outcome="issued"\} 3/);
     expect(text).toMatch(/budget_left\{authority="hostile",period="week"\} 47/);
-    expect(text).toMatch(/waygate_certificate_days_left\{within="90"\} \d/);
+    expect(text).toMatch(/waygate_certificate_days_left\{purpose="relay",within="90"\} 2/);
+    expect(text).toMatch(/waygate_certificate_missing\{purpose="device"\} 0/);
+    expect(text).toMatch(/waygate_certificate_revocations_waiting 0/);
     expect(lines.join('')).not.toContain('PRIVATE');
   }, 60_000);
 
@@ -211,12 +213,13 @@ describe('with an authority', () => {
 
   test('a device gets one for its own key, which the relay never renews by itself', async () => {
     const ca = await withZone();
-    await enroll('alice');
+    const [device, name] = [deviceKey(), deviceName('alice')];
+    await registry.enroll({ name, deviceKey: device, actor: 'test' });
     const certificates = await open(ca);
     await certificates.start(RUNNING);
     const { csr } = await makeCsr([ALICE, `*.${ALICE}`]);
-    const thumbprint = registry.snapshot.deviceOf(deviceName('alice'))?.thumbprint ?? '';
-    const wanted = { thumbprint, name: deviceName('alice'), csr };
+    const { thumbprint } = device;
+    const wanted = { thumbprint, name, csr };
     expect(await certificates.deviceCertificate(wanted)).toMatchObject({ kind: 'ordered' });
     await vi.waitFor(
       async () =>
@@ -247,6 +250,12 @@ describe('with an authority', () => {
     const next = await makeCsr([ALICE, `*.${ALICE}`]);
     await certificates.deviceCertificate({ ...wanted, csr: next.csr });
     expect(await certificates.deviceRenewalMs(wanted)).toBeDefined();
+    // The name is given up and taken again by the same key: what the device has of it is revoked.
+    await registry.release({ name, by: OPERATOR });
+    await registry.enroll({ name, deviceKey: device, actor: 'test' });
+    expect(await certificates.deviceRenewalMs(wanted)).toBe(0);
+    await vi.waitFor(() => expect(ca.revoked.size).toBeGreaterThan(0), { timeout: 20_000 });
+    expect(await certificates.deviceRenewalMs(wanted)).toBe(0);
   }, 60_000);
 
   test('a start without the keys that sealed says which file is not what it was', async () => {

@@ -70,7 +70,7 @@ export class IssuingStand {
 
   /** A relay; it stops with the test. */
   issuance(
-    cas: readonly HostileCa[],
+    cas: readonly Pick<HostileCa, 'directoryUrl' | 'caPem'>[],
     change: Partial<IssuanceOptions> & {
       readonly orders?: Partial<OrderLimits>;
       readonly certificatesPerWeek?: number;

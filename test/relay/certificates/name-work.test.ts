@@ -63,7 +63,7 @@ test('what changes while all names are gone through is not forgotten', async () 
     },
     (listener) => {
       // So many have changed that nobody says which.
-      tellAll = () => listener(registry.snapshot, registry.snapshot, undefined);
+      tellAll = () => listener(registry.snapshot, registry.snapshot, undefined, undefined);
       return () => undefined;
     },
   );

@@ -8,7 +8,26 @@ describe('a welcome', () => {
   test('reads back, and ignores what a later version adds', () => {
     const bytes = Buffer.from('{"epoch":7,"names":["Alice","demo"],"zone":"vendor.dev","more":1}');
     const welcome = parseWelcome(bytes);
-    expect(welcome).toEqual({ epoch: 7, names: ['alice', 'demo'], zone, recoveries: [] });
+    expect(welcome).toEqual({
+      epoch: 7,
+      names: ['alice', 'demo'],
+      zone,
+      recoveries: [],
+      renewals: [],
+    });
+    if (welcome !== undefined) expect(parseWelcome(encodeWelcome(welcome))).toEqual(welcome);
+  });
+
+  test.each([
+    ['["Alice"]', ['alice']],
+    // It is a hint: what cannot be read of it costs nobody his names.
+    ['"alice"', []],
+    ['["-"]', []],
+    [JSON.stringify(Array(5_000).fill('alice')), Array(100).fill('alice')],
+  ])('tells the certificates to ask about: %.20s', (renewals, told) => {
+    const text = `{"epoch":7,"names":["alice"],"zone":"vendor.dev","renewals":${renewals}}`;
+    const welcome = parseWelcome(Buffer.from(text));
+    expect(welcome).toMatchObject({ names: ['alice'], renewals: told });
     if (welcome !== undefined) expect(parseWelcome(encodeWelcome(welcome))).toEqual(welcome);
   });
 

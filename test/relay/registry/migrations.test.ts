@@ -4,6 +4,11 @@ import { Kysely, PostgresDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { Pool } from 'pg';
 import { expect, test } from 'vitest';
+import { listRevocations } from '../../../relay/registry/certificates/revocation-listing.ts';
+import {
+  askRevocations,
+  REVOCATION,
+} from '../../../relay/registry/certificates/revocation-queue.ts';
 import type { DatabasePlace } from '../../../relay/registry/database.ts';
 import { POSTGRES_ENGINE, SQLITE_ENGINE } from '../../../relay/registry/engine.ts';
 import { migrations } from '../../../relay/registry/migrations.ts';
@@ -11,8 +16,8 @@ import { sqliteDialect } from '../../../relay/registry/sqlite-dialect.ts';
 import { requires } from '../../world/requires.ts';
 import { onBothEngines } from './engines.ts';
 
-/** As the version left it that knew no certificates. */
-async function makeEarlier(place: DatabasePlace): Promise<void> {
+/** As the version left it that knew no certificates, or a later one. */
+async function makeEarlier(place: DatabasePlace, version = '0001-names'): Promise<void> {
   const sqlite = place.kind === 'sqlite';
   const dialect = sqlite
     ? sqliteDialect(new DatabaseSync(place.file))
@@ -20,7 +25,7 @@ async function makeEarlier(place: DatabasePlace): Promise<void> {
   const db = new Kysely<unknown>({ dialect });
   const all = migrations(sqlite ? SQLITE_ENGINE : POSTGRES_ENGINE);
   const migrator = new Migrator({ db, provider: { getMigrations: async () => ({ ...all }) } });
-  const { error } = await migrator.migrateTo('0001-names');
+  const { error } = await migrator.migrateTo(version);
   await db.destroy();
   expect(error).toBeUndefined();
 }
@@ -51,6 +56,20 @@ onBothEngines(requires('initdb', 'setpriv'), (makeWorld) => {
       },
       expect.objectContaining({ name: 'bob', workspace: 'shop', state: 'proven', proven_at: 8 }),
       expect.objectContaining({ name: 'carol', state: 'suspended', proven_at: 9 }),
+    ]);
+  });
+
+  test('certificates of an earlier version can be revoked', async () => {
+    const world = await makeWorld();
+    await makeEarlier(world.place, '0003-device-keys');
+    await world.query(`insert into certificates
+      (purpose, subject, thumbprint, names, ca, order_url, serial, chain, not_before, not_after, issued_at)
+      values ('device', 'alice.vendor.dev', 'lost', '[]', 'ca', 'url', '01', 'chain', 0, 900, 0)`);
+    const registry = await world.open();
+    const asking = { reason: REVOCATION.keyCompromise, nowMs: 7 };
+    await registry.write((db) => askRevocations(db, { thumbprint: 'lost' }, asking));
+    expect(await registry.read(listRevocations({ limit: 9, nowMs: 7 }))).toMatchObject([
+      { serial: '01', state: 'revoking', reason: 1, notAfterMs: 900 },
     ]);
   });
 

@@ -135,9 +135,11 @@ onBothEngines(requires('initdb', 'setpriv'), (makeWorld) => {
       const listener = vi.fn();
       const stop = registry.onChange(listener);
       const before = registry.snapshot;
-      await registry.enroll({ name: alice, deviceKey: deviceKey(), actor });
+      const key = deviceKey();
+      await registry.enroll({ name: alice, deviceKey: key, actor });
       expect(before.deviceOf(alice)).toBeUndefined();
-      expect(listener).toHaveBeenCalledExactlyOnceWith(registry.snapshot, before, new Set([alice]));
+      const changed = [new Set([alice]), new Set([key.thumbprint])] as const;
+      expect(listener).toHaveBeenCalledExactlyOnceWith(registry.snapshot, before, ...changed);
       stop();
       await registry.enroll({ name: bob, deviceKey: deviceKey(), actor });
       expect(listener).toHaveBeenCalledOnce();

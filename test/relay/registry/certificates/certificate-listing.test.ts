@@ -1,4 +1,5 @@
 // What people and metrics see, and the smaller tables: accounts, answers, windows.
+import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import {
   hideAnswer,
@@ -85,17 +86,58 @@ onBothEngines(requires('initdb', 'setpriv'), (anyWorld, engine) => {
     });
   });
 
+  test('one that somebody has spoilt is listed as such, and the others as they are', async () => {
+    const registry = await fresh();
+    for (const subject of [ALICE, 'bob.vendor.dev']) await issueFor(registry, subject);
+    await registry.write((db) =>
+      db
+        .updateTable('certificate_work')
+        .set({ names: '["alice' })
+        .where('subject', '=', ALICE)
+        .execute(),
+    );
+    const [alice, bob] = await registry.read(listCertificates({ limit: 9 }));
+    expect(bob).toMatchObject({ state: 'issued', lastError: undefined });
+    expect(alice).toMatchObject({ subject: ALICE, state: 'unreadable', names: [] });
+    expect(alice?.lastError).toMatch(/cannot be read.*Restore it.*remove the name/);
+  });
+
+  test('figures are the same when they are counted in many parts', async () => {
+    const registry = await fresh();
+    await registry.write(async (db) => {
+      // More than a part of one urgency, and some that have none.
+      await sql`
+        with recursive counted (at) as (select 1 union all select at + 1 from counted where at < 25000)
+        insert into certificate_work
+          (purpose, subject, thumbprint, names, urgency, due_at, attempts, authority, fence)
+        select 'relay', 'box-' || at || '.vendor.dev', '', '[]',
+          case when at <= 2000 then 0 when at <= 14000 then cast(${NOW_MS + 5} as bigint)
+            else cast(${NOW_MS} as bigint) + cast(at as bigint) * 100000 end, 0, 0, 0, 0
+        from counted`.execute(db);
+    });
+    const { relay } = await certificateFigures((work) => registry.read(work), NOW_MS);
+    expect(relay).toMatchObject({ certificates: 23_000, without: 2_000, firstEndMs: NOW_MS + 5 });
+    const upTo = new Map(relay.daysLeft.map(({ days, certificates }) => [days, certificates]));
+    expect([upTo.get(0), upTo.get(1), upTo.get(21)]).toEqual([0, 12_000, 12_000 + 4_144]);
+    expect(upTo.get(90)).toBe(23_000);
+  });
+
   test('figures tell of all of them', async () => {
     const registry = await fresh();
-    expect(await registry.read(certificateFigures(NOW_MS))).toMatchObject({
+    const figuresNow = () => certificateFigures((work) => registry.read(work), NOW_MS);
+    const none = {
       ...{ certificates: 0, without: 0, failing: 0 },
       ...{ firstEndMs: undefined, oldestFailureMs: undefined },
-    });
+    };
+    expect(await figuresNow()).toMatchObject({ relay: none, device: none, domain: none });
     await someCertificates(registry);
     await registry.write(askNow({ subject: ALICE, nowMs: NOW_MS }));
-    const { daysLeft, ...figures } = await registry.read(certificateFigures(NOW_MS));
+    const { relay, device, domain } = await figuresNow();
+    expect(device).toMatchObject({ ...none, without: 2 });
+    expect(domain).toMatchObject(none);
+    const { daysLeft, ...figures } = relay;
     expect(figures).toEqual({
-      ...{ certificates: 3, without: 5, firstEndMs: NOW_MS - 1 },
+      ...{ certificates: 3, without: 3, firstEndMs: NOW_MS - 1 },
       ...{ failing: 1, oldestFailureMs: NOW_MS - DAY_MS },
     });
     const upTo = Object.fromEntries(daysLeft.map(({ days, certificates }) => [days, certificates]));

@@ -33,7 +33,7 @@ describe.each(ENGINES)('on $engine, a recovery', (engine) => {
   test('waits for its delay, and then moves the name at once', async () => {
     const { world, owner, old, claim, outcome, id } = await begun(engine);
     const dueAtMs = world.nowMs + DAY;
-    expect(outcome).toEqual({ kind: 'recovering', name: 'alice', dueAtMs });
+    expect(outcome).toEqual({ kind: 'recovering', name: 'alice', dueAtMs, isNew: true });
     expect(await claim.state()).toEqual({ state: 'recovering', name: 'alice', dueAtMs });
     expect(world.registry.snapshot.recoveriesAgainst(old.key.thumbprint)).toMatchObject([
       { id, name: 'alice', dueAtMs },
@@ -120,7 +120,7 @@ describe.each(ENGINES)('on $engine, a recovery', (engine) => {
     world.nowMs += HOUR;
     const again = await world.claim(claim.key);
     const approval = approveClaim({ code: again.code, ownerId: owner.ownerId, name });
-    expect(await world.do(approval)).toEqual(outcome);
+    expect(await world.do(approval)).toEqual({ ...outcome, isNew: false });
     const other = await world.claim();
     const second = approveClaim({ code: other.code, ownerId: owner.ownerId, name });
     await world.refused(second, 'ERR_RECOVERY_WAITING');
@@ -207,7 +207,7 @@ describe.each(ENGINES)('on $engine, a key that is rotated', (engine) => {
     const { world, owner, claim, outcome } = await begun(engine);
     const again = approveClaim({ code: claim.code, ownerId: owner.ownerId, name });
     world.nowMs += HOUR / 10;
-    expect(await world.do(again)).toEqual(outcome);
+    expect(await world.do(again)).toEqual({ ...outcome, isNew: false });
     const stranger = await world.owner('eve@example.org');
     const theirs = approveClaim({ code: claim.code, ownerId: stranger, name });
     expect(await world.do(theirs)).toEqual({ kind: 'wrong-code' });
