@@ -68,7 +68,8 @@ export class Lapses {
         for (const { kind, name } of lapsed) log.info({ kind, name }, 'a name: time has passed');
         const swept = await registry.write(sweepTokens(Date.now()));
         const letters = await registry.write(sweepLetters(Date.now()));
-        if (letters > 0) log.error({ letters }, 'mail: nobody has sent them for a week; they are lost');
+        if (letters > 0)
+          log.error({ letters }, 'mail: nobody has sent them for a week; they are lost');
         if (lapsed.length === 0 && swept === 0) return;
       }
     } catch (error) {

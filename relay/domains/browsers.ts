@@ -88,7 +88,9 @@ function ownFault(
     return 'has browsers hide the name from us by a key (ech) that is not ours';
   const told = parameters.get('port');
   if (told !== undefined && told !== String(port)) return `leads browsers to port ${told}`;
-  const protocols = parameters.get('alpn')?.split(',') ?? ['http/1.1'];
+  // What is told comes in addition to HTTP/1.1, unless the record says that it does not (section 7.1.2).
+  if (!parameters.has('no-default-alpn')) return undefined;
+  const protocols = parameters.get('alpn')?.split(',') ?? [];
   if (protocols.some((protocol) => SPOKEN.has(protocol))) return undefined;
   return 'promises browsers only protocols that are not spoken here';
 }

@@ -92,3 +92,26 @@ test('one that is revoked while its epoch is drawn does not get in', async () =>
   expect((await late).outcome).toBe('revoked');
   expect(tunnels.isConnected(key.thumbprint)).toBe(false);
 });
+
+test('one that another relay revokes loses its tunnels here, whether the change is followed or all is read anew', async () => {
+  const [frank, grace] = [await connected('frank'), await connected('grace')];
+  const database = { kind: 'sqlite', file: join(folder, 'registry.sqlite') } as const;
+  const other = await openRegistry({ database, log });
+  const heard: (ReadonlySet<string> | undefined)[] = [];
+  const end = registry.onChange((_snapshot, _before, _names, keys) => heard.push(keys));
+  await other.revoke({ thumbprint: frank.key.thumbprint, actor: 'test' });
+  await registry.poll();
+  expect(frank.memory.relayEnd).toMatchObject({ code: CLOSE.revoked });
+  // More deeds than are followed one by one.
+  await other.revoke({ thumbprint: grace.key.thumbprint, actor: 'test' });
+  await other.write(async (db) => {
+    const row = { at: 0, actor: 'test', what: 'enrolled', thumbprint: 'nobody' } as const;
+    const rows = Array.from({ length: 1_000 }, () => ({ ...row, name: null, detail: null }));
+    for (let part = 0; part < 21; part += 1) await db.insertInto('history').values(rows).execute();
+  });
+  await other.close();
+  await registry.poll();
+  expect(grace.memory.relayEnd).toMatchObject({ code: CLOSE.revoked });
+  end();
+  expect(heard.map((keys) => keys === undefined)).toContain(true);
+});

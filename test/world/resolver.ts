@@ -3,7 +3,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,9 +11,13 @@ import { promisify } from 'node:util';
 import type { DnsPlace } from './dns-client.ts';
 import { freePort } from './public-name-server.ts';
 import { findProgram } from './requires.ts';
+import { until } from './visits.ts';
 
 /** It is up within a second; a loaded machine may take many. */
 const STARTED_WITHIN_MS = 20_000;
+
+/** Threads go on for a moment after the signal; on a loaded machine for longer. */
+const STANDS_WITHIN_MS = 5_000;
 
 /** A zone, and the name servers that serve it. */
 export interface DelegatedZone {
@@ -148,4 +152,12 @@ controls { inet 127.0.0.1 port ${controlPort} allow { 127.0.0.1; } keys { "contr
 zone "." { type primary; file "root.zone"; };
 ${forwards.join('\n')}
 `;
+}
+
+/** `1234 (named) T ...` in all of its threads. */
+function standsStill(pid = 0): boolean {
+  const threads = `/proc/${pid}/task`;
+  return readdirSync(threads).every((id) =>
+    /\) T /.test(readFileSync(`${threads}/${id}/stat`, 'utf8')),
+  );
 }
