@@ -127,6 +127,27 @@ describe('an authority with profiles and renewal windows', () => {
     expect(readChain(await order('bm8tc3VjaA.Y2VydA')).names).toEqual(NAMES);
   });
 
+  test('bug: an authority that takes what it shall replace for a fault of its own', async () => {
+    await using odd = await HostileCa.start();
+    odd.reuse = true;
+    odd.renewalInfo = () => undefined;
+    const asked = await open({ url: odd.directoryUrl, caPem: odd.caPem });
+    const { csr } = await makeCsr(NAMES);
+    const wish = {
+      ...{ names: NAMES, csr, replaces: 'bm8tc3VjaA.Y2VydA', begun: async () => undefined },
+      prover: { choose: () => [], show: async () => async () => undefined },
+      signal: new AbortController().signal,
+    };
+    odd.spoil('newOrder', { status: 500, problem: 'serverInternal' }, 1);
+    expect(readChain((await asked.order(wish)).chainPem).names).toEqual(NAMES);
+    const sent = odd.requests.filter(({ endpoint }) => endpoint === 'newOrder');
+    expect(sent.map(({ payload }) => 'replaces' in Object(payload))).toEqual([true, false]);
+    // One that is away altogether is asked again with it, later.
+    odd.spoil('newOrder', { status: 503, problem: 'serverInternal' }, 1);
+    await expect(asked.order(wish)).rejects.toMatchObject({ code: 'ERR_ORDER_UNAVAILABLE' });
+    asked.close();
+  });
+
   test('attack: a window that ends before it starts, or starts after the certificate is over', async () => {
     await using odd = await HostileCa.start();
     odd.reuse = true;

@@ -53,6 +53,7 @@ export interface PebbleOptions {
 }
 
 const ISSUED = /Issued certificate serial ([0-9a-f]+) for order/;
+const REPLACED = /Order \S+ has been marked as replaced/;
 
 /** A Pebble that knows profiles and renewal windows; undefined: this machine has none. */
 export function newerPebble(): string | undefined {
@@ -71,6 +72,8 @@ export class PebbleServer implements AsyncDisposable {
   lines = 0;
   /** The serial numbers of all certificates that it has issued, in hexadecimal. */
   readonly issued: string[] = [];
+  /** How many of them were issued for another one, by its name (RFC 9773, section 5); a newer build tells. */
+  replaced = 0;
   readonly #managementUrl: string;
   readonly #agent: Agent;
   readonly #folder: string;
@@ -101,6 +104,7 @@ export class PebbleServer implements AsyncDisposable {
         if (this.log.push(line) > PEBBLE_LIMITS.logLinesMax) this.log.shift();
         const [, serial] = ISSUED.exec(line) ?? [];
         if (serial !== undefined) this.issued.push(serial);
+        if (REPLACED.test(line)) this.replaced += 1;
       });
     }
   }
@@ -121,6 +125,12 @@ export class PebbleServer implements AsyncDisposable {
   /** The root that its certificates lead to; another one at every start. */
   rootPem(index = 0): Promise<string> {
     return this.#manage(`/roots/${index}`);
+  }
+
+  /** What it knows of a certificate that it has issued: `Valid`, `Revoked`. */
+  async statusOf(serial: string): Promise<string> {
+    const hex = BigInt(`0x${serial}`).toString(16);
+    return JSON.parse(await this.#manage(`/cert-status-by-serial/${hex}`)).Status;
   }
 
   /** What it tells of a certificate's renewal from now on; only a newer build does. */
