@@ -16,8 +16,8 @@ const CALL_LIMITS = {
   lookMs: 5_000,
   /** After that the device has asked by itself, or is away for longer. */
   rememberedMs: 86_400_000,
-  /** Clocks of relays differ: what was noted so long before the newest is looked at again. */
-  overlapMs: 5 * 60_000,
+  /** Clocks of relays differ by seconds: what was noted so long before a look is looked at again. */
+  overlapMs: 60_000,
   /** Devices that are remembered; the earliest give way, and ask by themselves. */
   devicesMax: 100_000,
 } as const;
@@ -34,7 +34,8 @@ export class DeviceCalls {
   /** By thumbprint: the names, and when each was called for. The earliest calls come first. */
   readonly #called = new Map<string, Map<DeviceName, number>>();
   readonly #listeners = new Set<(thumbprint: string) => void>();
-  #newestMs = 0;
+  /** When the last look began that has come to its end. */
+  #lookedMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   #stopped = false;
@@ -44,7 +45,7 @@ export class DeviceCalls {
   }
 
   start(): void {
-    this.#newestMs = this.#options.now() - CALL_LIMITS.rememberedMs;
+    this.#lookedMs = this.#options.now() - CALL_LIMITS.rememberedMs;
     this.#timer = setInterval(() => void this.look(), CALL_LIMITS.lookMs).unref();
     void this.look();
   }
@@ -80,15 +81,17 @@ export class DeviceCalls {
   }
 
   async #look(): Promise<void> {
-    const { registry } = this.#options;
-    let sinceMs = this.#newestMs - CALL_LIMITS.overlapMs;
+    const { registry, now } = this.#options;
+    const lookedMs = now();
+    let sinceMs = this.#lookedMs - CALL_LIMITS.overlapMs;
     for (let more = true; more && !this.#stopped; ) {
       const rows = await registry.read(calledAfter(sinceMs));
       for (const row of rows) this.#note(row);
       sinceMs = rows.at(-1)?.atMs ?? sinceMs;
-      this.#newestMs = Math.max(this.#newestMs, sinceMs);
       more = rows.length === CALLED_LIMITS.rowsMax;
     }
+    // Not the newest of them: noted by a clock that is far ahead, it would hide all others.
+    this.#lookedMs = lookedMs;
     this.#forgetOld();
   }
 

@@ -3,7 +3,12 @@
 import { EnvelopeError } from '../../certs/envelope-error.ts';
 import { OrderError } from '../../certs/order-error.ts';
 import { nextAuthority, retryDelayMs } from '../../certs/retry-ladder.ts';
-import { failWork, forgetOrder, keepLease } from '../registry/certificates/held-work.ts';
+import {
+  abandonOrder,
+  failWork,
+  forgetOrder,
+  keepLease,
+} from '../registry/certificates/held-work.ts';
 import type { Job } from '../registry/certificates/job.ts';
 import { giveBackOrder } from '../registry/certificates/spent-order.ts';
 import { RegistryError } from '../registry/registry-error.ts';
@@ -77,7 +82,12 @@ export async function settleFailure(failed: FailedAttempt, error: unknown): Prom
   const facts = { subject, purpose, ca: authority.name, attempts: job.attempts + 1, why: message };
   const retryInSeconds = Math.round(waitMs / 1_000);
   log.warn({ ...facts, retryInSeconds, at: placeOf(error) }, 'no certificate was issued');
-  if (verdict.order === 'dead' && !(await registry.write(forgetOrder(job)))) return;
+  if (verdict.order === 'dead') {
+    // What was signed is not what was asked for. An authority that gives out an open order again may have
+    // signed it for a device that is gone, which was asked for in the same moment.
+    const forgotten = verdict.used ? abandonOrder(job, now(), true) : forgetOrder(job);
+    if (!(await registry.write(forgotten))) return;
+  }
   await giveBack(failed, verdict);
   const attempts = verdict.rests ? 0 : job.attempts + verdict.counts;
   await registry.write(

@@ -6,11 +6,11 @@ import type { Logger } from 'pino';
 import { readChain } from '../../certs/chain.ts';
 import { OrderError } from '../../certs/order-error.ts';
 import { retryDelayMs } from '../../certs/retry-ladder.ts';
+import { keepAbandoned } from '../registry/certificates/abandoned-orders.ts';
 import { parseSubject } from '../registry/certificates/certificate-names.ts';
 import {
   endRevocation,
   isRevocationDue,
-  keepAbandoned,
   putOffRevocation,
   type Revocation,
   type RevocationOutcome,
@@ -18,6 +18,7 @@ import {
 } from '../registry/certificates/revocation-queue.ts';
 import type { Registry } from '../registry/registry.ts';
 import { RegistryError } from '../registry/registry-error.ts';
+import { AuthorityRest } from './authority-rest.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
 
 export const REVOCATION_LIMITS = {
@@ -50,6 +51,8 @@ export interface RevocationsOptions {
 
 export class Revocations {
   readonly #options: RevocationsOptions;
+  /** By the name of the authority. Its own: one that revokes nothing for a while may sign all the same. */
+  readonly #rests = new Map<string, AuthorityRest>();
   readonly #stopping = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
@@ -89,11 +92,33 @@ export class Revocations {
     const { leaseMs, concurrency: max } = REVOCATION_LIMITS;
     while (this.#again && !this.#stopping.signal.aborted) {
       this.#again = false;
-      if (!(await registry.read(isRevocationDue(now())))) continue;
-      const taken = await registry.write(takeRevocations({ holder, nowMs: now(), leaseMs, max }));
-      await Promise.all(taken.map((each) => this.#settle(each)));
+      const resting = this.#resting();
+      if (!(await registry.read(isRevocationDue({ nowMs: now(), resting })))) continue;
+      const taking = { holder, nowMs: now(), leaseMs, max, resting };
+      const taken = await registry.write(takeRevocations(taking));
+      const settled = await Promise.allSettled(taken.map((each) => this.#settle(each)));
+      const failed = settled.find((each) => each.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
       if (taken.length === max) this.#again = true;
     }
+  }
+
+  /** Authorities that are not asked now: for anything, or to revoke. */
+  #resting(): readonly string[] {
+    const { authorities } = this.#options;
+    return authorities.filter((each) => this.#rest(each).room === 0).map(({ name }) => name);
+  }
+
+  #rest({ name, rest }: CertificateAuthority): Pick<AuthorityRest, 'room' | 'untilMs'> {
+    const own = this.#rests.get(name);
+    return own === undefined || rest.room === 0 ? rest : own;
+  }
+
+  /** What this authority's answers say of whether the next revocation is worth asking for. */
+  #restOf(name: string): AuthorityRest {
+    const rest = this.#rests.get(name) ?? new AuthorityRest(this.#options.now);
+    this.#rests.set(name, rest);
+    return rest;
   }
 
   async #settle(revocation: Revocation): Promise<void> {
@@ -131,7 +156,7 @@ export class Revocations {
       const message = `relay.yaml names no authority ${ca} any more, so it cannot be asked. Name it again.`;
       return { message, waitMs: REVOCATION_LIMITS.unknownAuthorityMs, counts: 1 };
     }
-    const { rest } = authority;
+    const rest = this.#rest(authority);
     if (rest.room === 0) {
       const waitMs = Math.max(REVOCATION_LIMITS.lookMs, rest.untilMs - now());
       return { message: `${ca} is left alone for a while.`, waitMs, counts: 0 };
@@ -147,12 +172,14 @@ export class Revocations {
     const { reason, orderUrl, askedAtMs, attempts } = revocation;
     const { requestsMs, abandonedMs } = REVOCATION_LIMITS;
     const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(requestsMs)]);
-    authority.rest.begin();
+    const rests = [authority.rest, this.#restOf(authority.name)];
+    for (const rest of rests) rest.begin();
     try {
       const acme = await authority.open();
       let { chain } = revocation;
       if (chain === undefined) {
         const came = await acme.outcome(orderUrl ?? '', signal);
+        this.#restOf(authority.name).answered();
         if (came === 'none') return 'nothing';
         if (came === 'open') {
           if (now() > askedAtMs + abandonedMs) return 'nothing';
@@ -160,17 +187,24 @@ export class Revocations {
           return { message: 'Nothing has come of its order yet.', waitMs, counts: 1 };
         }
         chain = came.chainPem;
-        if (!(await this.#keep(revocation, chain))) return LOST;
+        if (!isChain(chain)) {
+          const waitMs = retryDelayMs(attempts + 1, this.#options.random());
+          return { message: `What ${authority.name} gives is no certificate.`, waitMs, counts: 1 };
+        }
+        const kept = await this.#keep(revocation, chain);
+        if (kept === 'lost') return LOST;
+        if (kept === 'stored') return 'nothing';
       }
       await acme.revoke(chain, reason, signal);
+      this.#restOf(authority.name).answered();
       return 'revoked';
     } finally {
-      authority.rest.end();
+      for (const rest of rests) rest.end();
     }
   }
 
   /** In the ledger before it is revoked. */
-  #keep(revocation: Revocation, chain: string): Promise<boolean> {
+  #keep(revocation: Revocation, chain: string): Promise<'kept' | 'lost' | 'stored'> {
     const { registry, now } = this.#options;
     const { ca, orderUrl = '' } = revocation;
     const { serial, notBeforeMs, notAfterMs } = readChain(chain);
@@ -183,7 +217,7 @@ export class Revocations {
     );
   }
 
-  #failed({ attempts }: Revocation, error: unknown): Later {
+  #failed({ attempts, ca, subject }: Revocation, error: unknown): Later {
     const { log, random } = this.#options;
     const ladderMs = retryDelayMs(attempts + 1, random());
     if (!(error instanceof OrderError)) {
@@ -191,9 +225,22 @@ export class Revocations {
       const message = 'A fault of the relay itself. It is tried again; see the log of the relay.';
       return { message, waitMs: ladderMs, counts: 1 };
     }
-    const { message, retryAfterMs = 0 } = error;
+    const { message, code, retryAfterMs = 0 } = error;
+    const rest = this.#restOf(ca);
+    if (code === 'ERR_ORDER_RATE_LIMITED') {
+      rest.limited(error.retryAfterMs, { subject, purpose: 'device' });
+    } else if (code === 'ERR_ORDER_UNAVAILABLE') rest.unavailable(retryAfterMs);
+    else rest.answered();
     const waitMs = Math.max(ladderMs, Math.min(retryAfterMs, REVOCATION_LIMITS.retryAfterMaxMs));
     return { message, waitMs, counts: 1 };
+  }
+}
+
+function isChain(text: string): boolean {
+  try {
+    return readChain(text).serial !== '';
+  } catch {
+    return false;
   }
 }
 

@@ -10,7 +10,7 @@ const TOLD_LIMITS = {
 } as const;
 
 /** Equal addresses as equal texts. */
-export function canonical(address: string): string {
+function canonical(address: string): string {
   const bytes = encodeIpv6(address);
   return (bytes && decodeIpv6(bytes)) ?? address;
 }

@@ -145,6 +145,18 @@ export interface CaOrder {
   chains?: readonly [string, string];
 }
 
+/** The one that another order for these names is, at an authority that gives open ones out again. */
+export function openOrder(
+  orders: ReadonlyMap<string, CaOrder>,
+  names: readonly string[],
+): string | undefined {
+  const wanted = names.toSorted().join();
+  const open = [...orders].find(
+    ([, { status, ...order }]) => status === 'pending' && order.names.toSorted().join() === wanted,
+  );
+  return open?.[0];
+}
+
 export interface Asked {
   readonly endpoint: Endpoint;
   readonly id: string;

@@ -24,6 +24,7 @@ import {
   isSigned,
   type Misbehaviour,
   namesIn,
+  openOrder,
   parse,
   pour,
   Refusal,
@@ -46,13 +47,14 @@ export class HostileCa implements AsyncDisposable {
   /** What `replaces` named, once per certificate. */
   readonly replaced = new Set<string>();
   readonly revoked = new Map<string, unknown>();
-
   meddle: Meddle = () => undefined;
   /** The type of a problem (`dns`, `caa`); undefined: the proof is good. */
   validate: (proof: CaProof) => string | undefined | Promise<string | undefined> = () => undefined;
   offered: readonly string[] = ['http-01', 'dns-01', 'tls-alpn-01'];
   /** Authorizations are valid from the start. */
   reuse = false;
+  /** So are open orders, by whoever wants the same names again, as at Let's Encrypt. */
+  reuseOrders = false;
   /** Authorizations are for this name, whatever was ordered. */
   strangeHostname: string | undefined;
   tokens: () => string = () => randomBytes(32).toString('base64url');
@@ -230,6 +232,8 @@ export class HostileCa implements AsyncDisposable {
   #newOrder(payload: Readonly<Record<string, unknown>>): string {
     const names = namesIn(payload);
     const { profile, replaces } = payload;
+    const open = this.reuseOrders ? openOrder(this.orders, names) : undefined;
+    if (open !== undefined) return open;
     if (profile !== undefined && this.profiles?.[String(profile)] === undefined) {
       throw new Refusal(400, 'invalidProfile');
     }
@@ -250,8 +254,7 @@ export class HostileCa implements AsyncDisposable {
       });
       return id;
     });
-    const id = randomBytes(8).toString('hex');
-    const polls = this.processingPolls;
+    const [id, polls] = [randomBytes(8).toString('hex'), this.processingPolls];
     this.orders.set(id, { names, profile, replaces, authorizations, status: 'pending', polls });
     return id;
   }

@@ -18,7 +18,7 @@ export type DeviceKeyTables = {
   certificate_keys: {
     /** SHA-256 of the public key, base64url. */
     key_id: string;
-    /** The device; empty: the relay itself has the key. */
+    /** The device; empty: the relay itself has the key, or the device had it before its owner changed. */
     thumbprint: string;
     name: string;
     /** The first request that it has signed, base64 of DER. */

@@ -3,8 +3,9 @@
 import type { UpdateObject } from 'kysely';
 import type { RegistryWork } from '../database.ts';
 import type { RegistryTables } from '../schema.ts';
+import { askRevocationOfOrders, forgetAbandoned } from './abandoned-orders.ts';
 import type { Job, JobOrder } from './job.ts';
-import { askRevocationOfOrders, REVOCATION } from './revocation-queue.ts';
+import { REVOCATION } from './revocation-queue.ts';
 import { NO_LEASE, NO_ORDER } from './work.ts';
 
 const HELD_WORK_LIMITS = {
@@ -16,14 +17,17 @@ export function keepLease(job: Job, untilMs: number): RegistryWork<boolean> {
   return write(job, { leased_until: untilMs });
 }
 
-/** Before anything else is done with the order: who takes the job next goes on with it. */
+/**
+ * Before anything else is done with the order: who takes the job next goes on with it. It may be one that
+ * was abandoned: an authority may give out an open order again to whoever wants the same names.
+ */
 export function keepOrder(job: Job, { ca, url, key, csr }: JobOrder): RegistryWork<boolean> {
-  return write(job, {
-    order_ca: ca,
-    order_url: url,
-    order_key: key ?? null,
-    order_csr: csr ?? null,
-  });
+  const order = { order_ca: ca, order_url: url, order_key: key ?? null, order_csr: csr ?? null };
+  return async (db) => {
+    if (!(await write(job, order)(db))) return false;
+    await forgetAbandoned(db, url);
+    return true;
+  };
 }
 
 /** The order is dead, and the next attempt begins another. */
@@ -31,14 +35,23 @@ export function forgetOrder(job: Job): RegistryWork<boolean> {
   return write(job, NO_ORDER);
 }
 
-/** The same for one that lives, and that nobody goes on with: a device never gets what may come of it. */
-export function abandonOrder(job: Job, nowMs: number): RegistryWork<boolean> {
-  const { purpose, subject, thumbprint, order } = job;
+/**
+ * The same for one that lives, and that nobody goes on with: a device never gets what may come of it.
+ * `strange`: what came is for no key that was asked for here, so somebody may have that key.
+ */
+export function abandonOrder(job: Job, nowMs: number, strange = false): RegistryWork<boolean> {
   return async (db) => {
+    // It may have been begun since the job was taken.
+    const abandoned = await db
+      .selectFrom('certificate_work')
+      .select(['subject', 'thumbprint', 'order_url', 'order_ca'])
+      .where('purpose', '=', job.purpose)
+      .where('subject', '=', job.subject)
+      .where('thumbprint', '=', job.thumbprint)
+      .execute();
     if (!(await forgetOrder(job)(db))) return false;
-    if (purpose !== 'device' || order === undefined) return true;
-    const abandoned = { subject, thumbprint, order_url: order.url, order_ca: order.ca };
-    await askRevocationOfOrders(db, [abandoned], { reason: REVOCATION.superseded, nowMs });
+    if (job.purpose !== 'device' && !(strange && job.purpose === 'relay')) return true;
+    await askRevocationOfOrders(db, abandoned, { reason: REVOCATION.superseded, nowMs });
     return true;
   };
 }

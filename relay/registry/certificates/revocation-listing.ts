@@ -70,7 +70,7 @@ export interface RevocationFigures {
   readonly waiting: number;
   /** Of these, those that their authority was asked for in vain. */
   readonly failing: number;
-  /** When the oldest of the failing ones was asked for. */
+  /** From when on the oldest of the failing ones is to be revoked. */
   readonly oldestFailureMs: number | undefined;
 }
 
@@ -79,7 +79,7 @@ export function revocationFigures(): RegistryWork<RevocationFigures> {
   return async (transaction) => {
     const rows = await withRevocations(transaction)
       .selectFrom('certificate_revocations')
-      .select((eb) => [eb.fn.countAll().as('rows'), eb.fn.min('asked_at').as('oldest')])
+      .select((eb) => [eb.fn.countAll().as('rows'), eb.fn.min('wanted_at').as('oldest')])
       .select((eb) => eb.case().when('attempts', '>', 0).then(1).else(0).end().as('failing'))
       .where('ended_at', 'is', null)
       .groupBy('failing')

@@ -2,11 +2,9 @@
 // has: those of the relay's own keys need none, since the keys never left it and were wiped (wipe.ts). What
 // is asked for belongs to the deed that takes the name from the device, and is written with it. A row that
 // is done stays, as the ledger does; what is asked for twice is asked for once.
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { RegistryWork } from '../database.ts';
 import type { RegistryTables } from '../schema.ts';
-import { formatNames } from './certificate-names.ts';
-import type { IssuedCertificate } from './finish.ts';
 import { takeTurn } from './turn.ts';
 
 /** Of RFC 5280, section 5.3.1, those that authorities take from whoever has ordered the certificate. */
@@ -17,8 +15,6 @@ export type RevocationReason = (typeof REVOCATION)[keyof typeof REVOCATION];
 export type RevocationOutcome = 'revoked' | 'ended' | 'nothing';
 
 const QUEUE_LIMITS = {
-  /** An order that nobody goes on with ends after a week at the latest. */
-  orderMs: 8 * 86_400_000,
   /** As with orders: no lease is longer, whatever the clock of its holder said. */
   leaseAheadMs: 3_600_000,
   /** Of what went wrong, as people read it. */
@@ -36,6 +32,9 @@ export type RevocationTables = {
     thumbprint: string;
     reason: number;
     asked_at: number;
+    /** From when on it is to be revoked. */
+    wanted_at: number;
+    /** When its authority is asked next. */
     due_at: number;
     /** When there is nothing left to revoke. */
     until: number;
@@ -82,41 +81,26 @@ export async function askRevocations(
       : sql`subject >= ${which.from} and subject < ${which.to} and ${
           'but' in which ? sql`thumbprint != ${which.but}` : sql`thumbprint = ${which.only}`
         }`;
-  // A key that may be known to others is a worse reason than any that was given before.
+  // A key that may be known to others is a worse reason than any that was given before. What is due is
+  // never put off: else whoever hands a device to and fro would keep its old keys.
   await sql`
     insert into certificate_revocations
-      (certificate_id, ca, subject, thumbprint, reason, asked_at, due_at, until)
+      (certificate_id, ca, subject, thumbprint, reason, asked_at, wanted_at, due_at, until)
     select id, ca, subject, thumbprint, cast(${reason} as integer), cast(${nowMs} as bigint),
-      cast(${dueAtMs} as bigint), not_after
+      cast(${dueAtMs} as bigint), cast(${dueAtMs} as bigint), not_after
     from certificates where purpose = 'device' and not_after > ${nowMs} and ${those}
     on conflict (certificate_id) do update
-      set reason = excluded.reason, due_at = excluded.due_at
+      set reason = excluded.reason, wanted_at = ${sooner('wanted_at')}, due_at = ${sooner('due_at')}
       where certificate_revocations.ended_at is null
         and certificate_revocations.reason != ${REVOCATION.keyCompromise}`.execute(transaction);
 }
 
-export interface AbandonedOrder {
-  readonly subject: string;
-  readonly thumbprint: string;
-  readonly order_url: string | null;
-  readonly order_ca: string | null;
-}
-
-/** The same for what may yet come of orders that nobody goes on with. */
-export async function askRevocationOfOrders(
-  transaction: Kysely<RegistryTables>,
-  orders: readonly AbandonedOrder[],
-  { reason, nowMs }: Asking,
-): Promise<void> {
-  for (const { subject, thumbprint, order_url, order_ca: ca } of orders) {
-    if (order_url === null || ca === null) continue;
-    await sql`
-      insert into certificate_revocations
-        (order_url, ca, subject, thumbprint, reason, asked_at, due_at, until)
-      values (${order_url}, ${ca}, ${subject}, ${thumbprint}, ${reason}, ${nowMs}, ${nowMs},
-        ${nowMs + QUEUE_LIMITS.orderMs})
-      on conflict do nothing`.execute(transaction);
-  }
+/** Of a row that is there and one that was to be added. */
+function sooner(column: 'wanted_at' | 'due_at'): RawBuilder<number> {
+  const [there, added] = ['certificate_revocations', 'excluded'].map((each) =>
+    sql.ref(`${each}.${column}`),
+  );
+  return sql`case when ${added} < ${there} then ${added} else ${there} end`;
 }
 
 /** One that is to be revoked, and the right to write about it. */
@@ -141,16 +125,22 @@ export interface RevocationTaking {
   readonly nowMs: number;
   readonly leaseMs: number;
   readonly max: number;
+  /** Authorities that are left alone just now: theirs stay due. */
+  readonly resting?: readonly string[];
 }
 
 /** Whether any is due: a look at an index, and no transaction that writes. */
-export function isRevocationDue(nowMs: number): RegistryWork<boolean> {
+export function isRevocationDue({
+  nowMs,
+  resting = [],
+}: Pick<RevocationTaking, 'nowMs' | 'resting'>): RegistryWork<boolean> {
   return async (transaction) => {
     const due = await withRevocations(transaction)
       .selectFrom('certificate_revocations')
       .select('id')
       .where('ended_at', 'is', null)
       .where('due_at', '<=', nowMs)
+      .$if(resting.length > 0, (q) => q.where('ca', 'not in', resting))
       .limit(1)
       .executeTakeFirst();
     return due !== undefined;
@@ -159,7 +149,7 @@ export function isRevocationDue(nowMs: number): RegistryWork<boolean> {
 
 /** Those that are due and that nobody has, the oldest first. */
 export function takeRevocations(taking: RevocationTaking): RegistryWork<readonly Revocation[]> {
-  const { holder, nowMs, leaseMs, max } = taking;
+  const { holder, nowMs, leaseMs, max, resting = [] } = taking;
   return async (transaction) => {
     const db = withRevocations(transaction);
     await takeTurn(transaction, 'revoke');
@@ -169,6 +159,7 @@ export function takeRevocations(taking: RevocationTaking): RegistryWork<readonly
       .select('id')
       .where('ended_at', 'is', null)
       .where('due_at', '<=', nowMs)
+      .$if(resting.length > 0, (q) => q.where('ca', 'not in', resting))
       .where(
         sql<boolean>`(leased_until is null or leased_until <= ${nowMs} or leased_until > ${bogus})`,
       )
@@ -218,42 +209,6 @@ export function putOffRevocation(
 ): RegistryWork<boolean> {
   const last_error = message.slice(0, QUEUE_LIMITS.errorCharsMax);
   return write(revocation, { due_at: nextAtMs, attempts, last_error });
-}
-
-/** The certificate of an order that nobody went on with: in the ledger from now on, as replaced. */
-export function keepAbandoned(
-  revocation: Revocation,
-  issued: Omit<IssuedCertificate, 'key' | 'renewAtMs'>,
-): RegistryWork<boolean> {
-  const { subject, thumbprint, id, fence, holder } = revocation;
-  return async (transaction) => {
-    await takeTurn(transaction, 'finish');
-    const nowMs = issued.nowMs ?? Date.now();
-    await transaction
-      .insertInto('certificates')
-      .values({
-        ...{ purpose: 'device', subject, thumbprint, names: formatNames(issued.names) },
-        ...{ ca: issued.ca, order_url: issued.orderUrl, serial: issued.serial, key: null },
-        ...{ chain: issued.chain, not_before: issued.notBeforeMs, not_after: issued.notAfterMs },
-        ...{ issued_at: nowMs, replaced_at: nowMs },
-      })
-      .onConflict((conflict) => conflict.column('order_url').doNothing())
-      .execute();
-    const { id: certificate_id } = await transaction
-      .selectFrom('certificates')
-      .select('id')
-      .where('order_url', '=', issued.orderUrl)
-      .executeTakeFirstOrThrow();
-    const kept = await withRevocations(transaction)
-      .updateTable('certificate_revocations')
-      .set({ certificate_id, until: issued.notAfterMs })
-      .where('id', '=', id)
-      .where('fence', '=', fence)
-      .where('leased_by', '=', holder)
-      .returning('id')
-      .executeTakeFirst();
-    return kept !== undefined;
-  };
 }
 
 function write(

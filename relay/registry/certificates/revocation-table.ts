@@ -15,6 +15,7 @@ export async function createRevocations(db: SchemaDb, engine: Engine): Promise<v
     .addColumn('thumbprint', text, (column) => column.notNull())
     .addColumn('reason', 'integer', (column) => column.notNull())
     .addColumn('asked_at', 'bigint', (column) => column.notNull())
+    .addColumn('wanted_at', 'bigint', (column) => column.notNull())
     .addColumn('due_at', 'bigint', (column) => column.notNull())
     .addColumn('until', 'bigint', (column) => column.notNull())
     .addColumn('attempts', 'integer', (column) => column.notNull().defaultTo(0))

@@ -4,8 +4,9 @@ import type { Kysely } from 'kysely';
 import type { CertificateName } from '../../../certs/certificate.ts';
 import type { RegistryWork } from '../database.ts';
 import type { CertificatePurpose, RegistryTables } from '../schema.ts';
+import { askRevocationOfOrders } from './abandoned-orders.ts';
 import { formatNames } from './certificate-names.ts';
-import { askRevocationOfOrders, REVOCATION } from './revocation-queue.ts';
+import { REVOCATION } from './revocation-queue.ts';
 import { wipe } from './wipe.ts';
 
 /**

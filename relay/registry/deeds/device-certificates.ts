@@ -4,12 +4,13 @@
 // stays in quarantine until the last of them is over all the same. Orders end at once; what was issued
 // stays in the ledger.
 import { sql } from 'kysely';
+import { askRevocationOfOrders } from '../certificates/abandoned-orders.ts';
 import { withDeviceKeys } from '../certificates/device-keys.ts';
 import {
-  askRevocationOfOrders,
   askRevocations,
   REVOCATION,
   type RevocationReason,
+  withRevocations,
 } from '../certificates/revocation-queue.ts';
 import { wipe } from '../certificates/wipe.ts';
 import { URGENCY } from '../certificates/work.ts';
@@ -44,7 +45,15 @@ export async function heldElsewhereUntilMs({ db, nowMs }: Scope, name: string): 
     .where('subject', '<', end)
     .where('order_url', 'is not', null)
     .executeTakeFirst();
-  const orderMs = ordered === undefined ? 0 : nowMs + LAST_ORDER_MS;
+  const abandoned = await withRevocations(db)
+    .selectFrom('certificate_revocations')
+    .select('id')
+    .where('subject', '>=', first)
+    .where('subject', '<', end)
+    .where('certificate_id', 'is', null)
+    .where('ended_at', 'is', null)
+    .executeTakeFirst();
+  const orderMs = (ordered ?? abandoned) === undefined ? 0 : nowMs + LAST_ORDER_MS;
   return Math.max(Number(last ?? 0), orderMs);
 }
 
@@ -98,10 +107,31 @@ export async function endOrdersOf(scope: Scope, thumbprint: string): Promise<voi
  * certificates, and be taken for it unseen: it is called to make new ones, and the old ones are revoked.
  */
 export async function replaceDeviceKeys(
-  { db, nowMs }: Scope,
+  scope: Scope,
   { name, thumbprint }: { readonly name: string; readonly thumbprint: string },
 ): Promise<void> {
+  const { db, nowMs } = scope;
   const [from, to] = subjectsOf(name);
+  const reason = REVOCATION.superseded;
+  await barDeviceKeys(scope, { name, thumbprint });
+  // What is not signed yet is for a key of that time as well.
+  const ended = await db
+    .deleteFrom('certificate_work')
+    .where('purpose', '=', 'device')
+    .where('subject', '>=', from)
+    .where('subject', '<', to)
+    .where('thumbprint', '=', thumbprint)
+    .where((eb) =>
+      eb.or([
+        eb('certificate_id', 'is', null),
+        eb('order_url', 'is not', null),
+        eb('urgency', '=', URGENCY.absent),
+      ]),
+    )
+    .returning(['subject', 'thumbprint', 'order_url', 'order_ca'])
+    .execute();
+  await retire(scope, ended);
+  await askRevocationOfOrders(db, ended, { reason, nowMs });
   await db
     .updateTable('certificate_work')
     .set({ urgency: URGENCY.asked, due_at: nowMs })
@@ -109,12 +139,26 @@ export async function replaceDeviceKeys(
     .where('subject', '>=', from)
     .where('subject', '<', to)
     .where('thumbprint', '=', thumbprint)
-    .where('certificate_id', 'is not', null)
     .execute();
-  const reason = REVOCATION.superseded;
   const dueAtMs = nowMs + NEW_OWNER_MS;
   await askRevocations(db, { from, to, only: thumbprint }, { reason, nowMs, dueAtMs });
 }
+
+/** Whatever keys the device has shown, it gets no certificate for any of them: it makes another one. */
+async function barDeviceKeys(
+  { db }: Pick<Scope, 'db'>,
+  { name, thumbprint }: { readonly name: string; readonly thumbprint: string },
+): Promise<void> {
+  await withDeviceKeys(db)
+    .updateTable('certificate_keys')
+    .set({ thumbprint: NOBODY })
+    .where('thumbprint', '=', thumbprint)
+    .where('name', '=', name)
+    .execute();
+}
+
+/** As with the relay's own keys, of which no device gets a certificate either. */
+const NOBODY = '';
 
 /** Nothing more is done for what was issued; nobody asks its authority when to renew it. */
 async function retire(
@@ -143,6 +187,17 @@ export async function moveDeviceKeys(
     // By the index of the few that devices have.
     .where(sql<boolean>`thumbprint != ''`)
     .where('thumbprint', '=', from)
+    .execute();
+  // It is told still that those are to be replaced.
+  const own = db
+    .selectFrom('certificates')
+    .select('id')
+    .where(sql<boolean>`thumbprint != ''`)
+    .where('thumbprint', '=', thumbprint);
+  await withRevocations(db)
+    .updateTable('certificate_revocations')
+    .set({ thumbprint })
+    .where('certificate_id', 'in', own)
     .execute();
   await withDeviceKeys(db)
     .updateTable('certificate_keys')

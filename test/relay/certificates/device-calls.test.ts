@@ -32,7 +32,7 @@ async function comes(): Promise<void> {
   await issuance.settled();
 }
 
-function callsAt(registry: Registry): { calls: DeviceCalls; heard: string[] } {
+function callsAt(registry: Pick<Registry, 'read'>): { calls: DeviceCalls; heard: string[] } {
   const heard: string[] = [];
   const calls = new DeviceCalls({ registry, zone: ZONE, log: stand.log, now: Date.now });
   calls.onCall((thumbprint) => heard.push(thumbprint));
@@ -86,4 +86,46 @@ test('a relay that starts hears of the calls of a day, and forgets older ones', 
   vi.setSystemTime(Date.now() + DAY_MS);
   await calls.look();
   expect(calls.of(work.thumbprint)).toEqual([]);
+});
+
+test('bug: a call that a clock noted far ahead hides no later one', async () => {
+  await comes();
+  await stand.registry.write(askNow({ subject, nowMs: Date.now() }));
+  await issuance.settled();
+  const { calls, heard } = callsAt(stand.registry);
+  const noted = (atMs: number) =>
+    stand.registry.write((db) =>
+      db.updateTable('certificate_work').set({ called_at: atMs }).execute(),
+    );
+  await calls.look();
+  heard.length = 0;
+  await noted(Date.now() + DAY_MS);
+  await calls.look();
+  await noted(Date.now());
+  await calls.look();
+  expect(heard).toHaveLength(2);
+});
+
+test('attack: devices that were called and never come are not read again for ever', async () => {
+  await comes();
+  await stand.registry.write(askNow({ subject, nowMs: Date.now() }));
+  await issuance.settled();
+  const read: unknown[] = [];
+  const counting: Pick<Registry, 'read'> = {
+    read: async (work) => {
+      const rows = await stand.registry.read(work);
+      if (Array.isArray(rows)) read.push(...rows);
+      return rows;
+    },
+  };
+  const { calls } = callsAt(counting);
+  await calls.look();
+  expect(read).toHaveLength(1);
+  vi.setSystemTime(Date.now() + HOUR_MS);
+  await calls.look();
+  read.length = 0;
+  vi.setSystemTime(Date.now() + HOUR_MS);
+  await calls.look();
+  expect(read).toEqual([]);
+  expect(calls.of(work.thumbprint)).toEqual(['alice']);
 });

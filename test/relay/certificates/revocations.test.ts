@@ -2,9 +2,12 @@
 // is away for a while, and whatever happens to the relay that asks.
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { makeCsr } from '../../../certs/csr.ts';
+import { OrderError } from '../../../certs/order-error.ts';
 import type { Issuance } from '../../../relay/certificates/issuance.ts';
 import { REVOCATION_LIMITS, Revocations } from '../../../relay/certificates/revocations.ts';
+import { askRevocationOfOrders } from '../../../relay/registry/certificates/abandoned-orders.ts';
 import { listRevocations } from '../../../relay/registry/certificates/revocation-listing.ts';
+import { REVOCATION } from '../../../relay/registry/certificates/revocation-queue.ts';
 import { approveClaim } from '../../../relay/registry/deeds/approve-claim.ts';
 import { openClaim } from '../../../relay/registry/deeds/claim.ts';
 import { lapse } from '../../../relay/registry/deeds/lapse.ts';
@@ -264,4 +267,101 @@ test('attack: an order that was under way for a lost device comes to nothing tha
   expect(row).toMatchObject({ subject, purpose: 'device', thumbprint });
   expect(ca.revoked).toEqual(new Map([[row?.serial, 1]]));
   expect(await listed()).toMatchObject([{ state: 'revoked', serial: row?.serial }]);
+});
+
+test('bug: a certificate from an abandoned order that the authority gave out again lives', async () => {
+  const ca = await hostileCa();
+  ca.reuseOrders = true;
+  let proofs = 0;
+  const shown = Promise.withResolvers<void>();
+  const left = Promise.withResolvers<void>();
+  const issuance = stand.issuance([ca], {
+    makeProver: () => ({
+      ...TRUSTED,
+      show: async () => {
+        proofs += 1;
+        shown.resolve();
+        if (proofs <= 2) {
+          await left.promise;
+          throw new OrderError('ERR_ORDER_PROOF', 'The first relay has given up.');
+        }
+        return () => Promise.resolve();
+      },
+    }),
+  });
+  const { thumbprint } = await enrolled();
+  await asked(thumbprint);
+  const settled = issuance.settled();
+  await shown.promise;
+  // The device comes with another key, and gets the same order.
+  await asked(thumbprint);
+  left.resolve();
+  await settled;
+  await issuance.settled();
+  expect(ca.ordersFor(subject)).toBe(1);
+  expect(await stand.served()).toEqual([subject]);
+  passes(2 * MINUTE_MS);
+  await revocations().look();
+  expect(ca.revoked).toEqual(new Map());
+});
+
+test("bug: a relay's own certificate lives, though its order was given out to a device as well", async () => {
+  const ca = await hostileCa();
+  ca.reuseOrders = true;
+  const issuance = stand.issuance([ca]);
+  const { thumbprint } = await enrolled();
+  await stand.want(subject);
+  await asked(thumbprint);
+  await issuance.settled();
+  expect(ca.ordersFor(subject)).toBe(1);
+  const worker = revocations();
+  await worker.look();
+  passes(HOUR_MS);
+  await issuance.settled();
+  await worker.look();
+  expect(await stand.served()).toEqual([subject, subject]);
+  expect(ca.revoked).toEqual(new Map());
+});
+
+test.each(['device', 'relay'])(
+  'attack: a certificate that came for a strange key is not used, and revoked: %s',
+  async (purpose) => {
+    const ca = await hostileCa();
+    ca.chain = 'other-key';
+    const issuance = stand.issuance([ca]);
+    const { thumbprint } = await enrolled();
+    await (purpose === 'device' ? asked(thumbprint) : stand.want(subject));
+    await issuance.settled();
+    expect(await stand.ledger()).toEqual([]);
+    await revocations().look();
+    const [row] = await stand.ledger();
+    // Somebody else's key: while it lives, nobody else gets the name.
+    expect(row).toMatchObject({ subject, purpose: 'device' });
+    expect(ca.revoked).toEqual(new Map([[row?.serial, REVOCATION.superseded]]));
+  },
+);
+
+test('attack: many devices that are lost at once do not storm an authority that wants less', async () => {
+  const ca = await hostileCa();
+  await lost(ca);
+  const at = new URL(ca.directoryUrl).origin;
+  const lots = Array.from({ length: 20 }, (_, each) => ({
+    ...{ subject, thumbprint: 'lost', order_url: `${at}/order/${each}`, order_ca: 'ca-0' },
+  }));
+  const asking = { reason: REVOCATION.keyCompromise, nowMs: Date.now() };
+  await stand.registry.write((db) => askRevocationOfOrders(db, lots, asking));
+  ca.spoil('order', { status: 429, problem: 'rateLimited' });
+  ca.spoil('revokeCert', { status: 429, problem: 'rateLimited' });
+  const before = ca.count('order');
+  const times = () => ca.count('order') - before + ca.count('revokeCert');
+  const worker = revocations();
+  await worker.look();
+  expect(times()).toBe(REVOCATION_LIMITS.concurrency);
+  passes(HOUR_MS / 2);
+  await worker.look();
+  expect(times(), 'it is left alone').toBe(REVOCATION_LIMITS.concurrency);
+  expect(stand.authorities[0]?.rest.room, 'and signs').toBe(Infinity);
+  passes(HOUR_MS);
+  await worker.look();
+  expect(times()).toBe(2 * REVOCATION_LIMITS.concurrency);
 });

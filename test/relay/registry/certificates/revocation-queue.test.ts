@@ -1,6 +1,11 @@
 // Which certificates are asked to be revoked when a name leaves its device, and who may write about them.
 import { describe, expect, test } from 'vitest';
 import { parseHostname } from '../../../../dns/name.ts';
+import {
+  askRevocationOfOrders,
+  keepAbandoned,
+} from '../../../../relay/registry/certificates/abandoned-orders.ts';
+import { showDeviceKey } from '../../../../relay/registry/certificates/device-keys.ts';
 import { finishWork } from '../../../../relay/registry/certificates/finish.ts';
 import { abandonOrder, keepOrder } from '../../../../relay/registry/certificates/held-work.ts';
 import { type Job, takeWork } from '../../../../relay/registry/certificates/job.ts';
@@ -13,7 +18,6 @@ import {
 } from '../../../../relay/registry/certificates/revocation-listing.ts';
 import {
   endRevocation,
-  keepAbandoned,
   putOffRevocation,
   REVOCATION,
   takeRevocations,
@@ -123,13 +127,17 @@ describe.each(ENGINES)('on $engine', (engine) => {
     const [asked] = await take(world, 'one');
     expect(asked).toMatchObject({ chain: undefined, orderUrl: job.order?.url, reason: 1 });
     if (asked === undefined) return;
-    expect(await world.registry.write(keepAbandoned(asked, issuedFor(world, job, 90)))).toBe(true);
+    expect(await world.registry.write(keepAbandoned(asked, issuedFor(world, job, 90)))).toBe(
+      'kept',
+    );
     world.nowMs += LEASE_MS;
     const [again] = await take(world, 'two');
     expect(again).toMatchObject({ chain: 'chain', untilMs: world.nowMs - LEASE_MS + 90 * DAY });
     expect(await listed(world)).toMatchObject([{ serial: `of ${job.order?.url}` }]);
     // The first of the two has lost it, and does no harm when told so late.
-    expect(await world.registry.write(keepAbandoned(asked, issuedFor(world, job, 90)))).toBe(false);
+    expect(await world.registry.write(keepAbandoned(asked, issuedFor(world, job, 90)))).toBe(
+      'lost',
+    );
   });
 
   test('an order that a device leaves for another key is known as well', async () => {
@@ -138,6 +146,56 @@ describe.each(ENGINES)('on $engine', (engine) => {
     const { order } = await ordered(world, device.thumbprint);
     await issued(world, device.thumbprint, 90, 'BBBB');
     expect(await take(world, 'one')).toMatchObject([{ orderUrl: order?.url, reason: superseded }]);
+  });
+
+  test('bug: an abandoned order that the authority gives out again is revoked for nobody', async () => {
+    const world = await DeedWorld.of(engine);
+    const { device } = await world.enrolled('alice');
+    const { order } = await ordered(world, device.thumbprint);
+    const left = await ordered(world, device.thumbprint, 'BBBB');
+    const [asked] = await take(world, 'one');
+    expect(asked).toMatchObject({ orderUrl: order?.url });
+    // For the relay's own certificate, which has the same names.
+    const subject = subjectOf('alice');
+    const { names } = left;
+    await world.registry.write(want({ purpose: 'relay', subject, names, nowMs: world.nowMs }));
+    const taking = { holder: 'relay-1', nowMs: world.nowMs, leaseMs: LEASE_MS, max: 10 };
+    const [job] = await world.registry.write(takeWork(taking));
+    if (job === undefined || asked === undefined || order === undefined) throw new Error('none');
+    await world.registry.write(keepOrder(job, order));
+    const own = issuedFor(world, { ...job, order }, 90);
+    // Somebody else leaves it in the meantime, to whom it was given out as well.
+    const lists = [{ subject, thumbprint: 'other', order_url: order.url, order_ca: 'ca' }];
+    const asking = { reason: superseded, nowMs: world.nowMs } as const;
+    await world.registry.write((db) => askRevocationOfOrders(db, lists, asking));
+    const [other] = await take(world, 'two');
+    if (other === undefined) throw new Error('none');
+    expect(await world.registry.write(keepAbandoned(other, own)), 'it goes on').toBe('stored');
+    expect(await world.registry.write(endRevocation(other, 'nothing', world.nowMs))).toBe(true);
+    expect(await world.registry.write(finishWork(job, own))).toBe(true);
+    expect(await world.registry.write(keepAbandoned(asked, own)), 'it came late').toBe('lost');
+    world.nowMs += LEASE_MS;
+    expect(await take(world, 'one')).toEqual([]);
+    // It is known again when it is left again.
+    await world.registry.write(keepOrder(left, order));
+    await world.do(revoke({ thumbprint: device.thumbprint, actor: 'cli:root' }));
+    const [again] = await take(world, 'one');
+    expect(again).toMatchObject({ orderUrl: order.url });
+    if (again === undefined) return;
+    expect(await world.registry.write(keepAbandoned(again, own)), 'it is ours').toBe('stored');
+  });
+
+  test("attack: a name is nobody else's while a certificate may come of an abandoned order", async () => {
+    const world = await DeedWorld.of(engine);
+    const { device } = await world.enrolled('alice');
+    const { thumbprint } = device;
+    await ordered(world, thumbprint);
+    const [subject, { nowMs }] = [subjectOf('alice'), world];
+    const names = [subject, `*.${subject}`] as const;
+    const next = { purpose: 'device', subject, thumbprint, names, csr: 'BBBB', nowMs } as const;
+    await world.registry.write(want(next));
+    await world.do(release({ name: alice, by: device }));
+    expect(await world.row('alice')).toMatchObject({ untilMs: nowMs + 91 * DAY });
   });
 
   test('and one that a relay leaves for another authority, of a device and no other', async () => {
@@ -178,6 +236,19 @@ describe.each(ENGINES)('on $engine', (engine) => {
     expect(await listed(world)).toMatchObject([{ thumbprint, reason: keyCompromise }]);
   });
 
+  test('bug: a device that rotates its identity key hears still that a certificate is given up', async () => {
+    const world = await DeedWorld.of(engine);
+    const { device } = await world.enrolled('alice');
+    await issued(world, device.thumbprint);
+    await world.do(release({ name: alice, by: device }));
+    const newKey = deviceKey();
+    await world.do(rotateKey({ thumbprint: device.thumbprint, newKey }));
+    const { thumbprint } = newKey;
+    expect(await world.registry.read(isGivenUp({ subject: subjectOf('alice'), thumbprint }))).toBe(
+      true,
+    );
+  });
+
   test('a device that goes to another owner is called for a new key, and has days for it', async () => {
     const world = await DeedWorld.of(engine);
     const ownerId = await world.owner('ann@example.org');
@@ -194,10 +265,48 @@ describe.each(ENGINES)('on $engine', (engine) => {
     const work = { purpose: 'device', subject: subjectOf('alice'), thumbprint } as const;
     const wanted = await world.registry.read(certificateFor(work));
     expect(wanted).toMatchObject({ asked: true, dueAtMs: world.nowMs });
+    // Handed on and back, its old keys are good for no day longer.
+    world.nowMs += 2 * DAY;
+    const back = { kind: 'owner', ownerId: buyer } as const;
+    const offer = offerTransfer({ name: alice, by: back, toEmail: 'ann@example.org' });
+    await world.do(acceptTransfer({ code: (await world.do(offer)).code, ownerId }));
+    expect(await listed(world)).toMatchObject([{ reason: superseded, dueAtMs }]);
+    world.nowMs = dueAtMs;
+    const [taken] = await take(world, 'one');
+    if (taken === undefined) throw new Error('none was due');
+    const later = { message: 'no', attempts: 1, nextAtMs: world.nowMs + DAY };
+    await world.registry.write(putOffRevocation(taken, later));
+    const figures = await world.registry.read(revocationFigures());
+    expect(figures, 'it fails since it was due').toMatchObject({ oldestFailureMs: dueAtMs });
     // It is lost on its way: that is worse, and not put off.
     await world.do(revoke({ thumbprint, actor: 'cli:root' }));
     const { nowMs } = world;
     expect(await listed(world)).toMatchObject([{ reason: keyCompromise, dueAtMs: nowMs }]);
+  });
+
+  test('attack: whoever sells a device gets no certificate for a key that was on its way', async () => {
+    const world = await DeedWorld.of(engine);
+    const ownerId = await world.owner('ann@example.org');
+    const buyer = await world.owner('bob@example.org');
+    const { device } = await world.enrolled('alice', { ownerId });
+    const { thumbprint } = device;
+    await issued(world, thumbprint);
+    const show = (keyId: string) => {
+      const shown = { name: alice, thumbprint, keyId, csr: Buffer.from(keyId), nowMs: world.nowMs };
+      return world.registry.write(showDeviceKey(shown));
+    };
+    expect(await show('old')).toMatchObject({ kind: 'admitted' });
+    const job = await ordered(world, thumbprint, 'BBBB');
+    const by = { kind: 'owner', ownerId } as const;
+    const { code } = await world.do(offerTransfer({ name: alice, by, toEmail: 'bob@example.org' }));
+    await world.do(acceptTransfer({ code, ownerId: buyer }));
+    expect(await world.registry.write(finishWork(job, issuedFor(world, job, 90)))).toBe(false);
+    expect(await take(world, 'one')).toMatchObject([{ orderUrl: job.order?.url }]);
+    expect(await show('old'), 'the seller may have a copy').toEqual({ kind: 'of-another' });
+    expect(await show('new')).toMatchObject({ kind: 'admitted' });
+    const work = { purpose: 'device', subject: subjectOf('alice'), thumbprint } as const;
+    expect(await world.registry.read(certificateFor(work))).toBe(undefined);
+    expect(await world.registry.read(isGivenUp(work)), 'it hears so when it asks').toBe(true);
   });
 
   test('whoever took one and came back too late writes nothing about it', async () => {
