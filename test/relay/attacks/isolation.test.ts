@@ -8,7 +8,7 @@ import { underAttack } from './under-attack.ts';
 
 const vendor = underAttack();
 /** The long suite has many more. */
-const ROUNDS = 500;
+const ROUNDS = 250;
 
 describe('visitors of one workspace', { timeout: 120_000 }, () => {
   it(`F-22 see their own bytes only, in ${ROUNDS} rounds of broken connections`, async () => {

@@ -43,8 +43,10 @@ describe.skipIf(need.skip)('a person with a browser', { timeout: 120_000 }, () =
     await page.goto(`${stand.origin}/domains`, WITHIN);
     await page.locator('#email').fill(EMAIL);
     await press('Send me a link');
+    await seen('h1', 'Look into your mail');
     await page.goto((await stand.signInLinks(EMAIL, 1))[0] ?? '', WITHIN);
     await press('Sign in');
+    await seen('nav', '');
     await page.goto(`${stand.origin}/domains`, WITHIN);
     await fits();
     await page.locator('#domain').fill('https://cafe.org/');

@@ -117,7 +117,7 @@ onBothEngines(requires('initdb', 'setpriv'), (makeWorld, engine) => {
         expect(contentOf(other, thumbprints)).toEqual(expected);
         await Promise.all([one, other, whole].map((registry) => registry.close()));
       }),
-      { numRuns: engine === 'SQLite' ? 25 : 6 },
+      { numRuns: engine === 'SQLite' ? 15 : 4 },
     );
   }, 60_000);
 });
