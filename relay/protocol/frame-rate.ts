@@ -3,7 +3,8 @@
 export class FrameRate {
   readonly #perMs: number;
   readonly #max: number;
-  #fromMs = 0;
+  /** The first frame begins the first time. */
+  #fromMs = Number.NEGATIVE_INFINITY;
   #frames = 0;
 
   constructor(max: number, perMs: number) {
