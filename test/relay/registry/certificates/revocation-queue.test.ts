@@ -66,6 +66,16 @@ function issuedFor(world: DeedWorld, { order, names }: Pick<Job, 'order' | 'name
   };
 }
 
+/** A device with a certificate, its owner, and who will buy it. */
+async function sellersWorld(engine: Parameters<typeof DeedWorld.of>[0]) {
+  const world = await DeedWorld.of(engine);
+  const ownerId = await world.owner('ann@example.org');
+  const buyer = await world.owner('bob@example.org');
+  const { thumbprint } = (await world.enrolled('alice', { ownerId })).device;
+  await issued(world, thumbprint);
+  return { world, ownerId, buyer, thumbprint };
+}
+
 async function issued(world: DeedWorld, thumbprint: string, days = 90, csr = 'AAAA') {
   const job = await ordered(world, thumbprint, csr);
   expect(await world.registry.write(finishWork(job, issuedFor(world, job, days)))).toBe(true);
@@ -250,12 +260,7 @@ describe.each(ENGINES)('on $engine', (engine) => {
   });
 
   test('a device that goes to another owner is called for a new key, and has days for it', async () => {
-    const world = await DeedWorld.of(engine);
-    const ownerId = await world.owner('ann@example.org');
-    const buyer = await world.owner('bob@example.org');
-    const { device } = await world.enrolled('alice', { ownerId });
-    const { thumbprint } = device;
-    await issued(world, thumbprint);
+    const { world, ownerId, buyer, thumbprint } = await sellersWorld(engine);
     const by = { kind: 'owner', ownerId } as const;
     const { code } = await world.do(offerTransfer({ name: alice, by, toEmail: 'bob@example.org' }));
     world.nowMs += 1;
@@ -285,12 +290,7 @@ describe.each(ENGINES)('on $engine', (engine) => {
   });
 
   test('attack: whoever sells a device gets no certificate for a key that was on its way', async () => {
-    const world = await DeedWorld.of(engine);
-    const ownerId = await world.owner('ann@example.org');
-    const buyer = await world.owner('bob@example.org');
-    const { device } = await world.enrolled('alice', { ownerId });
-    const { thumbprint } = device;
-    await issued(world, thumbprint);
+    const { world, ownerId, buyer, thumbprint } = await sellersWorld(engine);
     const show = (keyId: string) => {
       const shown = { name: alice, thumbprint, keyId, csr: Buffer.from(keyId), nowMs: world.nowMs };
       return world.registry.write(showDeviceKey(shown));
