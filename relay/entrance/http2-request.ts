@@ -137,6 +137,8 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
     const connection = this.#connection;
     this.#connection = undefined;
     if (connection !== undefined) {
+      // What waits for the visitor is the stream's now: the next answer must not lack its credit.
+      connection.resume();
       if (this.#upload.done) this.#visit.keep(connection);
       else connection.leave('cancelled');
     }
