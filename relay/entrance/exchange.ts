@@ -62,16 +62,25 @@ export class Exchange implements RequestRecord {
     this.delivery.start(request);
   }
 
-  /**
-   * Whether a request that failed may be asked once more, on another link: one without effects of
-   * which the workspace has said nothing, because its idle connection was just closing or its tunnel
-   * is gone (RFC 9110, 9.2.2).
-   */
+  /** Whether the request that failed may be asked once more. Says yes once. */
   mayAskAgain(problem: Problem, linkWasUsed: boolean): boolean {
     const { request } = this;
     if (this.#askedAgain || request === undefined) return false;
-    if (request.body.kind !== 'none' || !SAFE.has(request.method)) return false;
-    this.#askedAgain = linkWasUsed || problem.kind === 'device-away';
+    this.#askedAgain = mayAskAgain(request, problem, linkWasUsed);
     return this.#askedAgain;
   }
+}
+
+/**
+ * Whether a request that failed may be asked once more, on another link: one without effects of which
+ * the workspace has said nothing, because its idle connection was just closing, or its tunnel is gone
+ * or takes nothing new any more (RFC 9110, 9.2.2).
+ */
+export function mayAskAgain(
+  request: EntranceRequest,
+  problem: Problem,
+  linkWasUsed: boolean,
+): boolean {
+  if (request.body.kind !== 'none' || !SAFE.has(request.method)) return false;
+  return linkWasUsed || problem.kind === 'device-away' || problem.kind === 'relay-draining';
 }

@@ -1,10 +1,11 @@
 // One HTTP/2 request, from its head to the end of its stream: judged by the same rules as one of
 // HTTP/1.1, and carried as one over a link of its visit.
 import { constants, type ServerHttp2Stream } from 'node:http2';
+import { mayAskAgain } from './exchange.ts';
 import { type Fields, fieldValue } from './fields.ts';
 import { lowerCaseNames, readHttp2Head, valuesByName } from './http2-head.ts';
 import { Http2Output } from './http2-output.ts';
-import { Http2Upload, TOO_SLOW } from './http2-upload.ts';
+import { type Arrived, Http2Upload, TOO_SLOW } from './http2-upload.ts';
 import type { Http2Visit } from './http2-visit.ts';
 import type { RequestRecord } from './journal.ts';
 import { locationFields } from './location.ts';
@@ -14,9 +15,6 @@ import { type EntranceRequest, judgeRequest, writeRequestHead } from './request.
 import type { EntranceResponse } from './response.ts';
 import type { Swept } from './sweep.ts';
 import type { ResponseEvents, WorkspaceConnection } from './workspace.ts';
-
-/** Methods that may be asked twice (RFC 9110, 9.2.1), when they carry no body. */
-const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
  * open: the response is not whole · answered: it is, and the visitor takes what is left of it ·
@@ -45,17 +43,20 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
   #phase: Phase = 'open';
   #retried = false;
   #headSent = false;
+  #trailersFollow = false;
   #trailers: Fields = [];
 
-  constructor(visit: Http2Visit, stream: ServerHttp2Stream) {
+  constructor(visit: Http2Visit, arrived: Arrived) {
+    const { stream } = arrived;
     this.#visit = visit;
     this.#stream = stream;
     this.visitorAddress = visit.visitor.address;
     this.hostname = visit.visitor.hostname;
-    this.#upload = new Http2Upload(stream, (bytes) => this.#connection?.write(bytes) !== false);
+    this.#upload = new Http2Upload(arrived, (bytes) => this.#connection?.write(bytes) !== false);
     this.#output = new Http2Output(stream);
     visit.parts.journal.requestsOpen += 1;
     stream.on('close', () => this.#closed());
+    stream.on('aborted', () => this.#aborted());
     stream.on('drain', () => this.#drained());
   }
 
@@ -90,6 +91,8 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
 
   sweep(nowMs: number): void {
     if (this.#output.stuck(nowMs)) this.#break();
+    // Nobody tells when the last trailer has left.
+    if (this.#phase === 'answered') this.#refuseRest();
     if (this.#phase !== 'open' || !this.#upload.tooSlow(nowMs)) return;
     this.#giveUp();
     this.#refuse(TOO_SLOW);
@@ -120,6 +123,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
     const fields = lowerCaseNames(response.fields);
     if (body.kind === 'length') fields.push('content-length', String(body.bytes));
     const waitForTrailers = body.kind === 'chunked' && this.#request?.acceptsTrailers === true;
+    this.#trailersFollow = waitForTrailers;
     if (waitForTrailers) this.#stream.on('wantTrailers', () => this.#sendTrailers());
     this.#respond(status, fields, { endStream: body.kind === 'none', waitForTrailers });
   }
@@ -142,7 +146,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
       if (this.#upload.done) this.#visit.keep(connection);
       else connection.leave('cancelled');
     }
-    if (this.#open) this.#end(this.#output.take());
+    if (this.#open) this.#end();
   }
 
   /** A switch of protocols is never asked for over HTTP/2. */
@@ -160,9 +164,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
       this.problem = problem.kind;
       return this.#break();
     }
-    const repeatable = request.body.kind === 'none' && SAFE.has(request.method);
-    const worthIt = stale || problem.kind === 'device-away';
-    if (untouched && repeatable && worthIt && !this.#retried) {
+    if (untouched && !this.#retried && mayAskAgain(request, problem, stale)) {
       this.#retried = true;
       return this.#ask(request);
     }
@@ -174,7 +176,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
   }
 
   flush(): boolean {
-    return !this.#open || this.#output.flush(this.#nowMs);
+    return !this.#open || this.#output.flush();
   }
 
   // ---- to the visitor --------------------------------------------------------------------------
@@ -196,8 +198,8 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
     const fields = [...page.fields, ...lowerCaseNames([...location, ...more])];
     const bodiless = this.#headOnly;
     this.#respond(page.status, fields, { endStream: bodiless, waitForTrailers: false });
-    if (!bodiless) this.responseBytes = page.body.length;
-    this.#end(bodiless ? undefined : page.body);
+    if (!bodiless) this.bodyBytes(page.body);
+    this.#end();
   }
 
   #respond(status: number, fields: string[], ends: ResponseEnds): void {
@@ -212,6 +214,7 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
   #sendTrailers(): void {
     const trailers = valuesByName(this.#trailers);
     this.#attempt(() => this.#stream.sendTrailers(trailers));
+    setImmediate(() => this.#refuseRest());
   }
 
   /** Node judges what it sends once more, by throwing; a workspace must not stop us by that. */
@@ -225,13 +228,22 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
   }
 
   /** The response is whole. What is left of the request is not wanted (RFC 9113, section 8.1). */
-  #end(last: Buffer | undefined): void {
+  #end(): void {
     const stream = this.#stream;
     this.#record('answered');
-    this.#output.end(last, this.#nowMs);
+    this.#output.end();
     if (this.#upload.done) return;
-    if (stream.writableFinished) stream.close(constants.NGHTTP2_NO_ERROR);
-    else stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR));
+    this.#upload.abandon();
+    if (stream.writableFinished) this.#refuseRest();
+    else stream.once('finish', () => this.#refuseRest());
+  }
+
+  /** Ends what is left of the request, after the response. A reset would overtake its trailers. */
+  #refuseRest(): void {
+    const stream = this.#stream;
+    if (this.#upload.done || stream.destroyed || !stream.writableFinished) return;
+    const { NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL: ENDED, NGHTTP2_NO_ERROR } = constants;
+    if (!this.#trailersFollow || stream.state.state === ENDED) stream.close(NGHTTP2_NO_ERROR);
   }
 
   /**
@@ -249,8 +261,14 @@ export class Http2Request implements ResponseEvents, RequestRecord, Swept {
   }
 
   #drained(): void {
-    this.#output.drained();
-    this.#connection?.resume();
+    if (this.#phase === 'answered') this.#output.end();
+    else if (this.flush()) this.#connection?.resume();
+  }
+
+  /** The visitor has reset the stream. Without an error Node would wait for reads and writes of it. */
+  #aborted(): void {
+    this.#record('broken');
+    setImmediate(() => this.#stream.destroy());
   }
 
   #closed(): void {

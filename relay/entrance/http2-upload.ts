@@ -12,11 +12,32 @@ export const TOO_SLOW = {
   detail: 'the request body came slower than 500 bytes per second',
 } as const;
 
+/** A request that has arrived; what it consists of may all come in the turn before it begins. */
+export class Arrived {
+  readonly stream: ServerHttp2Stream;
+  readonly head: readonly string[];
+  /** The stream ended with its head. */
+  readonly bodiless: boolean;
+  /** Those that may be passed on. */
+  trailers: Fields = [];
+
+  constructor(stream: ServerHttp2Stream, head: readonly string[], bodiless: boolean) {
+    this.stream = stream;
+    this.head = head;
+    this.bodiless = bodiless;
+    if (bodiless) return;
+    stream.on('trailers', (_object: unknown, _flags: number, raw?: Fields) => {
+      this.trailers = allowedTrailers(raw ?? []);
+    });
+  }
+}
+
 export class Http2Upload {
   /** Bytes of the body so far. */
   bytes = 0;
   /** The whole body has come. */
   done = false;
+  readonly #arrived: Arrived;
   readonly #stream: ServerHttp2Stream;
   /** False: no room until `drain()`. */
   readonly #write: (bytes: Buffer | string) => boolean;
@@ -24,13 +45,13 @@ export class Http2Upload {
   #pieces: Buffer[] = [];
   #chunked = false;
   #full = false;
-  #trailers: Fields = [];
   /** Since when, and after how many bytes, its speed is measured. */
   #sinceMs = 0;
   #sinceBytes = 0;
 
-  constructor(stream: ServerHttp2Stream, write: (bytes: Buffer | string) => boolean) {
-    this.#stream = stream;
+  constructor(arrived: Arrived, write: (bytes: Buffer | string) => boolean) {
+    this.#arrived = arrived;
+    this.#stream = arrived.stream;
     this.#write = write;
   }
 
@@ -42,17 +63,21 @@ export class Http2Upload {
       this.bytes += bytes.length;
       if (this.#pieces.push(bytes) === 1) setImmediate(this.#sendPieces);
     });
-    stream.on('trailers', (_object: unknown, _flags: number, raw?: Fields) => {
-      this.#trailers = allowedTrailers(raw ?? []);
-    });
     stream.on('end', () => {
       // Node ends streams that were reset as if they had come to their end.
       if (stream.aborted || stream.destroyed) return;
       this.#sendPieces();
       this.done = true;
       if (!chunked) return;
-      this.#send(this.#trailers.length === 0 ? LAST_CHUNK : writeTrailers(this.#trailers));
+      const { trailers } = this.#arrived;
+      this.#send(trailers.length === 0 ? LAST_CHUNK : writeTrailers(trailers));
     });
+  }
+
+  /** Nobody wants the rest: it is thrown away, so that the stream can come to its end. */
+  abandon(): void {
+    this.#full = false;
+    this.#stream.resume();
   }
 
   /** There is room again. */

@@ -9,18 +9,13 @@ import {
 } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { Http2Request } from './http2-request.ts';
+import { Arrived } from './http2-upload.ts';
 import { ENTRANCE_LIMITS, HTTP2_LIMITS } from './limits.ts';
 import type { Problem } from './pages.ts';
 import type { Swept } from './sweep.ts';
 import type { VisitParts } from './visit-parts.ts';
 import { forwardingLines, type Visitor } from './visitor.ts';
 import { WorkspaceConnection } from './workspace.ts';
-
-interface Arrived {
-  readonly stream: ServerHttp2Stream;
-  readonly head: readonly string[];
-  readonly bodiless: boolean;
-}
 
 export class Http2Visit implements Swept {
   readonly parts: VisitParts;
@@ -117,19 +112,19 @@ export class Http2Visit implements Swept {
   ): void => {
     stream.on('error', ignored);
     if (this.#arrived.length === 0) setImmediate(this.#begin);
-    this.#arrived.push({ stream, head, bodiless: (flags & END_STREAM) !== 0 });
+    this.#arrived.push(new Arrived(stream, head, (flags & END_STREAM) !== 0));
   };
 
   #begin = (): void => {
     const arrived = this.#arrived;
     this.#arrived = [];
-    for (const { stream, head, bodiless } of arrived) {
+    for (const one of arrived) {
       if (this.#gone) return;
-      if (stream.destroyed || stream.closed) continue;
-      const request = new Http2Request(this, stream);
+      if (one.stream.destroyed || one.stream.closed) continue;
+      const request = new Http2Request(this, one);
       this.#requests.add(request);
       // An empty body may have ended meanwhile; Node does not tell that twice.
-      request.begin(head, bodiless || stream.readableEnded);
+      request.begin(one.head, one.bodiless || one.stream.readableEnded);
     }
     this.#requestCount += arrived.length;
     if (this.#requestCount >= ENTRANCE_LIMITS.requestsPerConnection) this.stop();

@@ -38,7 +38,8 @@ export class SocketLink implements Link {
     });
     socket.on('data', (bytes: Buffer) => this.#data(bytes));
     socket.on('end', () => this.events.end());
-    socket.on('drain', () => this.events.drain());
+    // There is no 'drain' once our half is to end: what was held for it is free only then.
+    for (const event of ['drain', 'finish']) socket.on(event, () => this.events.drain());
     socket.on('error', (error: NodeJS.ErrnoException) => this.#failed(error));
     socket.on('close', () => this.#break('workspace-broke', 'closed'));
   }

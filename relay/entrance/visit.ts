@@ -57,7 +57,8 @@ export class Visit implements AnyVisit, DeliveryOwner, Swept {
     this.#clock = new VisitClock(parts.sweep);
     parts.sweep.add(this);
     socket.on('data', (bytes: Buffer) => this.#data(bytes));
-    socket.on('drain', () => this.#drain());
+    // There is no 'drain' once our half is to end.
+    for (const event of ['drain', 'finish']) socket.on(event, () => this.#drain());
     socket.on('end', () => this.#end());
     for (const event of ['error', 'close']) socket.on(event, () => this.cut());
   }

@@ -50,6 +50,8 @@ export class WorkspaceConnection implements LinkEvents, BodySink {
   asked = 0;
   /** The last response allowed another request on this connection. */
   #keepAlive = true;
+  /** Request bytes wait for the link to take them. */
+  #blocked = false;
   #stopping = false;
 
   constructor(link: Link) {
@@ -57,9 +59,12 @@ export class WorkspaceConnection implements LinkEvents, BodySink {
     link.events = this;
   }
 
-  /** Whether another request may be asked. */
+  /**
+   * Whether another request may be asked. Not when the one before still waits for its way out: a
+   * workspace that answers without reading would let requests gather without end.
+   */
   get reusable(): boolean {
-    return this.#phase === 'idle' && this.#keepAlive;
+    return this.#phase === 'idle' && this.#keepAlive && !this.#blocked;
   }
 
   /** Sends a canonical request head; its body follows by `write()`. */
@@ -75,12 +80,13 @@ export class WorkspaceConnection implements LinkEvents, BodySink {
     this.#untouched = true;
     this.#interims = 0;
     this.asked += 1;
-    this.#link.write(head);
+    this.write(head);
   }
 
   /** Bytes of the request body in canonical framing, or of the pipe. False: wait for `drain()`. */
   write(bytes: Buffer | string): boolean {
-    return this.#link.write(bytes);
+    this.#blocked = !this.#link.write(bytes);
+    return !this.#blocked;
   }
 
   /** The visitor's half of the pipe has ended. */
@@ -88,9 +94,11 @@ export class WorkspaceConnection implements LinkEvents, BodySink {
     this.#link.end();
   }
 
-  /** Gives the link up; no event follows. */
+  /**
+   * Gives the link up; no event follows. Also one that has come to its end: what it still has to send
+   * may wait for a workspace that reads no more.
+   */
   leave(reason: ResetReason): void {
-    if (this.#phase === 'dead') return;
     this.#phase = 'dead';
     this.#events = undefined;
     this.#link.reset(reason);
@@ -149,6 +157,7 @@ export class WorkspaceConnection implements LinkEvents, BodySink {
   }
 
   drain(): void {
+    this.#blocked = false;
     this.#events?.drain();
   }
 

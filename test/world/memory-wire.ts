@@ -11,6 +11,8 @@ export interface MemoryWireOptions {
   readonly capacity?: number;
   /** Share of turns in which nothing arrives. */
   readonly lag?: number;
+  /** Between two turns, instead of one turn of the event loop: a way that has a length. */
+  readonly turnMs?: number;
 }
 
 interface Message {
@@ -37,16 +39,18 @@ export class MemoryWire implements Wire {
   readonly #random: SeededRandom;
   readonly #capacity: number;
   readonly #lag: number;
+  readonly #turnMs: number | undefined;
   #other: MemoryWire | undefined;
   #queue: Message[] = [];
   #link: Message[] = [];
   #stalled = false;
   #scheduled = false;
 
-  constructor(random: SeededRandom, { capacity = 8, lag = 0 }: MemoryWireOptions) {
+  constructor(random: SeededRandom, { capacity = 8, lag = 0, turnMs }: MemoryWireOptions) {
     this.#random = random;
     this.#capacity = capacity;
     this.#lag = lag;
+    this.#turnMs = turnMs;
   }
 
   joins(other: MemoryWire): void {
@@ -84,7 +88,8 @@ export class MemoryWire implements Wire {
   #schedule(): void {
     if (this.#scheduled || this.#stalled) return;
     this.#scheduled = true;
-    setImmediate(() => this.#pump());
+    if (this.#turnMs === undefined) setImmediate(() => this.#pump());
+    else setTimeout(() => this.#pump(), this.#turnMs);
   }
 
   #pump(): void {

@@ -122,6 +122,23 @@ describe('an HTTP/2 visit', () => {
     expect(stream.rstCode).not.toBe(0);
   });
 
+  it('does not break off a response that the visitor takes slowly, two kilobytes a second', async () => {
+    const size = 1_000_000;
+    answer = (_request, response) => response.end(Buffer.alloc(size));
+    const stream = session.request({ ':path': '/' });
+    stream.on('error', () => undefined);
+    await once(stream, 'response');
+    stream.on('readable', () => undefined);
+    let taken = 0;
+    for (let ms = 0; taken < size && !stream.destroyed; ms += 20_000) {
+      await vi.waitFor(() => expect(stream.readableLength).toBeGreaterThan(0), 10_000);
+      taken += stream.read(Math.min(40_000, stream.readableLength)).length;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      inMs(ms);
+    }
+    expect([taken, stream.rstCode]).toEqual([size, 0]);
+  });
+
   it('leaves nothing open at the workspace when it ends', async () => {
     await ask(session);
     const connections = (): Promise<number> =>

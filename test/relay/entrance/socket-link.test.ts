@@ -49,6 +49,16 @@ describe.each(KINDS)('a link over %s', (kind) => {
     expect(link.breaks).toEqual([]);
   });
 
+  it('tells when all has left that still waited as our half ended', async () => {
+    const { link, socket } = await linked(kind);
+    socket.pause();
+    expect(link.link.write(Buffer.alloc(8_000_000))).toBe(false);
+    link.link.end();
+    socket.resume();
+    await until(() => link.drains > 0, 5_000, 'the room that is free again');
+    socket.destroy();
+  });
+
   it('half-closes in both directions', async () => {
     const { link, socket } = await linked(kind);
     const ended = once(socket, 'end');
