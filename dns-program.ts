@@ -1,6 +1,7 @@
 // `waygate dns`: the registry as source of a name server. What dns.yaml says of the zone goes into the
 // registry; the zone comes out of it, live. Beside serving it watches the relays, and takes challenges
 // away whose time is over.
+import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { DnsConfig, RegistryPlace } from './dns/config.ts';
@@ -32,11 +33,9 @@ export const DNS_STOP_TIMEOUT_MS: number = DNS_LIMITS.stopTimeoutMs;
 export async function startDns(config: DnsConfig, context: ProgramContext): Promise<Running> {
   const { log, metrics } = context;
   await using open = new AsyncDisposableStack();
-  const registry = await openRegistry({
-    database: await databaseOf(config.registry),
-    log,
-    follow: FOLLOW_SERIAL,
-  });
+  const database = await databaseOf(config.registry);
+  warnOfNone(database, log);
+  const registry = await openRegistry({ database, log, follow: FOLLOW_SERIAL });
   open.defer(() => registry.close());
   await configure(registry, config, log);
   const feed = await openZoneFeed(registry, log);
@@ -82,6 +81,15 @@ async function expire(registry: Registry): Promise<void> {
     // The registry has told of it, and the next turn is soon.
     if (!(error instanceof RegistryError)) throw error;
   }
+}
+
+/** Before the relay's first start that is as it must be; else a path is wrong, and no name is known. */
+function warnOfNone(database: DatabasePlace, log: Logger): void {
+  if (database.kind !== 'sqlite' || existsSync(database.file)) return;
+  log.warn(
+    `There was no registry at ${database.file}: an empty one was made, so the zone has no names. If the ` +
+      'relay has names, correct "state" in dns.yaml to what relay.yaml says.',
+  );
 }
 
 /** The same as of a relay with these settings. */

@@ -99,12 +99,15 @@ function setFor(sets: readonly RecordSet[], type: number): RecordSet | undefined
   return type === TYPE.ANY ? sets[0] : findSet(sets, type);
 }
 
-/** Where a CNAME leads whoever did not ask for it itself; undefined: he asked for it, or for ANY. */
+/** Where a CNAME leads; undefined: nowhere for who asked for it itself, or for what can be beside it. */
 function aliasTarget(alias: RecordSet, type: number): string[] | undefined {
-  if (type === TYPE.CNAME || type === TYPE.ANY) return undefined;
+  if (BESIDE_ALIAS.has(type)) return undefined;
   const data = alias.data[0];
   return data === undefined ? undefined : wireLabels(data, 0);
 }
+
+/** RRSIG and NSEC are an alias's own where a zone is signed (RFC 4035, section 2.5). */
+const BESIDE_ALIAS: ReadonlySet<number> = new Set([TYPE.CNAME, TYPE.ANY, TYPE.RRSIG, TYPE.NSEC]);
 
 /** The labels left of the apex; undefined: the name lies elsewhere. */
 function labelsBelow(

@@ -59,7 +59,12 @@ export function dnsSchema(folder: string): z.ZodType<DnsConfig> {
       ...apexFields,
       ...transferFields(path),
       responsesPerSecond: z.int().min(0).max(1_000_000).default(DEFAULTS.responsesPerSecond),
-      ops: listenSchema(DEFAULTS.opsPort).default({ host: '127.0.0.1', port: DEFAULTS.opsPort }),
+      ops: z
+        .strictObject({
+          host: listenHost().default('127.0.0.1'),
+          port: listenPort(DEFAULTS.opsPort),
+        })
+        .prefault({}),
     })
     .superRefine(judgeApex)
     .superRefine(judgeTransfers)
@@ -103,12 +108,17 @@ function registryPlace(
 }
 
 function listenSchema(port: number) {
-  return z.strictObject({
-    host: z.string().refine((text) => isIP(text) !== 0, {
-      error: 'must be an IP address of this machine, such as 192.0.2.53, 127.0.0.1 or "::" (all).',
-    }),
-    port: z.int().min(0).max(65_535).default(port),
+  return z.strictObject({ host: listenHost(), port: listenPort(port) });
+}
+
+function listenHost() {
+  return z.string().refine((text) => isIP(text) !== 0, {
+    error: 'must be an IP address of this machine, such as 192.0.2.53, 127.0.0.1 or "::" (all).',
   });
+}
+
+function listenPort(otherwise: number) {
+  return z.int().min(0).max(65_535).default(otherwise);
 }
 
 function zoneName(text: string, context: z.RefinementCtx<string>): Hostname {

@@ -5,10 +5,11 @@
 import { TYPE } from './record.ts';
 
 /**
- * query: answer it · special: a transfer, NOTIFY, UPDATE, or signed with TSIG: sound in shape, not
+ * query: answer it · cookie: no question, but an OPT record: who wants only a cookie asks so (RFC 7873,
+ * section 5.4) · special: a transfer, NOTIFY, UPDATE, or signed with TSIG: sound in shape, not
  * parsed · notimp, formerr: answer with that code · drop: silence.
  */
-export type Verdict = 'query' | 'special' | 'notimp' | 'formerr' | 'drop';
+export type Verdict = 'query' | 'cookie' | 'special' | 'notimp' | 'formerr' | 'drop';
 
 export const GATE_LIMITS = {
   /** RFC 1035, section 4.1.1. Shorter ones have no ID to answer to. */
@@ -39,7 +40,7 @@ export function gate(message: Buffer): Verdict {
   const opcode = (flags >> 3) & 0xf;
   if (opcode !== QUERY && opcode !== NOTIFY && opcode !== UPDATE) return 'notimp';
   // Only one question can be answered by one RCODE (RFC 9619).
-  if (uint16(message, 4) !== 1) return 'formerr';
+  if (uint16(message, 4) !== 1) return asksForCookie(message, opcode) ? 'cookie' : 'formerr';
   const nameEnd = skipQuestionName(message);
   if (nameEnd === MALFORMED || nameEnd + 4 > message.length) return 'formerr';
   const type = uint16(message, nameEnd);
@@ -55,6 +56,12 @@ export function gate(message: Buffer): Verdict {
   const shape = walkRecords(message, nameEnd + 4, others);
   if (shape === MALFORMED) return 'formerr';
   return transfer || shape === SIGNED ? 'special' : 'query';
+}
+
+function asksForCookie(message: Buffer, opcode: number): boolean {
+  if (opcode !== QUERY || uint16(message, 4) !== 0 || uint16(message, 10) !== 1) return false;
+  if (uint16(message, 6) + uint16(message, 8) > 0) return false;
+  return walkRecords(message, GATE_LIMITS.headerBytes, 0) === SOUND;
 }
 
 /** Where the first question's name ends; MALFORMED: it does not, or has a pointer or too many bytes. */

@@ -35,6 +35,7 @@ function groups(part: string): number[] {
 
 const COLON = 0x3a;
 const DOT = 0x2e;
+const MAPPED = '::ffff:';
 
 /**
  * Writes the bytes of an address as the system names a sender, its zone left out, and returns how many
@@ -43,21 +44,23 @@ const DOT = 0x2e;
 export function writeSender(address: string, out: Buffer): 4 | 16 {
   const zoneAt = address.indexOf('%');
   const end = zoneAt === -1 ? address.length : zoneAt;
-  const isV6 = address.indexOf(':') !== -1;
-  if (!isV6) {
-    writeIpv4(address, out);
+  // A socket for both families shows IPv4 senders in this form.
+  const colon = address.lastIndexOf(':');
+  const tailed = colon !== -1 && address.indexOf('.', colon) !== -1 && zoneAt === -1;
+  if (colon === -1 || (tailed && colon === MAPPED.length - 1 && address.startsWith(MAPPED))) {
+    writeIpv4(address, colon + 1, out);
     return 4;
   }
-  const mapped = address.indexOf('.') === -1 ? undefined : encodeIpv6(address.slice(0, end));
-  if (mapped === undefined) writeIpv6(address, end, out);
-  else mapped.copy(out);
+  const whole = tailed ? encodeIpv6(address) : undefined;
+  if (whole === undefined) writeIpv6(address, end, out);
+  else whole.copy(out);
   return 16;
 }
 
-function writeIpv4(address: string, out: Buffer): void {
+function writeIpv4(address: string, start: number, out: Buffer): void {
   let number = 0;
   let at = 0;
-  for (let index = 0; index < address.length; index += 1) {
+  for (let index = start; index < address.length; index += 1) {
     const code = address.charCodeAt(index);
     if (code === DOT) {
       out[at] = number;

@@ -10,6 +10,8 @@ export const EDNS_LIMITS = {
   udpBytesMax: 1232,
 } as const;
 
+/** Root owner, type, class, TTL, length; options follow. */
+const OPT_BYTES = 11;
 const COOKIE = 10;
 /** RFC 7873, section 4: 8 bytes of the client's, then 8 to 32 of the server's or none. */
 const CLIENT_COOKIE_BYTES = 8;
@@ -41,8 +43,18 @@ export class Query {
     if (message.length > this.questionEnd) this.#readOptions(message);
   }
 
-  /** Of a message that the gate has refused: its question and whether it has EDNS, if one can tell. */
-  readRefused(message: Buffer): void {
+  /** The message has passed the gate as 'cookie': it has no question. */
+  readCookie(message: Buffer): void {
+    this.#reset();
+    this.questionEnd = GATE_LIMITS.headerBytes;
+    this.#readOptions(message);
+  }
+
+  /**
+   * Of a message that is refused: its question and its EDNS, if one can tell. `optAt`: where its OPT
+   * lies, if that is known; otherwise it is looked for behind the question alone.
+   */
+  readRefused(message: Buffer, optAt?: number): void {
     this.#reset();
     this.questionEnd = GATE_LIMITS.headerBytes;
     const questions = uint16(message, 4);
@@ -51,9 +63,9 @@ export class Query {
       if (nameEnd === -1 || nameEnd + 4 > message.length) return;
       this.#readQuestion(message, nameEnd);
     }
-    const at = this.questionEnd;
     const bare = uint16(message, 6) + uint16(message, 8) === 0 && uint16(message, 10) > 0;
-    this.edns = bare && at + 11 <= message.length && isOpt(message, at);
+    const at = optAt ?? (bare ? this.questionEnd : message.length);
+    if (at + OPT_BYTES <= message.length && isOpt(message, at)) this.#readOpt(message, at);
   }
 
   #reset(): void {
@@ -72,14 +84,17 @@ export class Query {
     this.questionEnd = nameEnd + 4;
   }
 
-  #readOptions(message: Buffer): void {
-    const at = this.questionEnd;
+  #readOpt(message: Buffer, at: number): void {
     this.edns = true;
     const { udpBytesPlain, udpBytesMax } = EDNS_LIMITS;
     this.udpBytes = Math.min(udpBytesMax, Math.max(udpBytesPlain, uint16(message, at + 3)));
     this.ednsVersion = message[at + 6] ?? 0;
     this.dnssecOk = ((message[at + 7] ?? 0) & 0x80) !== 0;
-    let option = at + 11;
+  }
+
+  #readOptions(message: Buffer): void {
+    this.#readOpt(message, this.questionEnd);
+    let option = this.questionEnd + OPT_BYTES;
     while (option < message.length) {
       const length = uint16(message, option + 2);
       // Of two cookies the first counts (RFC 7873, section 5.2).

@@ -4,11 +4,10 @@
 import type { Body } from './codec.ts';
 import { EDNS_LIMITS, type Query } from './query.ts';
 import { TYPE } from './record.ts';
-import { SERVER_COOKIE_BYTES } from './server-cookies.ts';
+import { CLIENT_COOKIE_BYTES, SERVER_COOKIE_BYTES } from './server-cookies.ts';
 
 const HEADER_BYTES = 12;
 const OPT_BYTES = 11;
-const CLIENT_COOKIE_BYTES = 8;
 const COOKIE_OPTION_BYTES = 4 + CLIENT_COOKIE_BYTES + SERVER_COOKIE_BYTES;
 const COOKIE = 10;
 

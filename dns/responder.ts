@@ -9,11 +9,12 @@ import type { NameServerCounters } from './counters.ts';
 import { wireLabels } from './domain-name.ts';
 import { RCODE } from './error-answer.ts';
 import { gate, type Verdict } from './gate.ts';
+import { layoutOf, type RecordPlace } from './message-layout.ts';
 import { Query } from './query.ts';
 import { ResponseRateLimit } from './rate-limit.ts';
 import { findSet, TYPE } from './record.ts';
 import { Reply } from './reply.ts';
-import { ServerCookies } from './server-cookies.ts';
+import { CLIENT_COOKIE_BYTES, ServerCookies } from './server-cookies.ts';
 import type { Zone } from './zone.ts';
 import type { ZoneSource } from './zone-source.ts';
 import { EDGE_LABEL } from './zone-text.ts';
@@ -25,6 +26,9 @@ export interface ResponderOptions {
   readonly responsesPerSecond: number;
   readonly cacheBytes?: number | undefined;
 }
+
+const NOTIFY = 4;
+const UPDATE = 5;
 
 export type Transport = 'udp' | 'tcp';
 
@@ -85,9 +89,18 @@ export class Responder {
     this.#reply.writeTo(out, at);
   }
 
-  /** The whole answer to one message, past rate limits and sizes of packets; undefined: none. */
-  respond(message: Buffer, address: string): Buffer | undefined {
-    const bytes = this.prepare(message, gate(message), address, 'tcp');
+  /**
+   * The whole answer to one message that somebody has a key for, past rate limits and sizes of packets;
+   * undefined: none. What is special still is not signed: it is refused, within the limits.
+   */
+  respond(message: Buffer, address: string, transport: Transport = 'tcp'): Buffer | undefined {
+    const verdict = gate(message);
+    const bytes = this.prepare(
+      message,
+      verdict,
+      address,
+      verdict === 'special' ? transport : 'tcp',
+    );
     if (bytes === 0) return undefined;
     const answer = Buffer.allocUnsafe(bytes);
     this.write(answer, 0);
@@ -97,23 +110,40 @@ export class Responder {
   /** Fills the reply; true: a cookie proves that the asker is where he says. */
   #judge(message: Buffer, verdict: Verdict, address: string, transport: Transport): boolean {
     const query = this.#query;
+    if (verdict === 'cookie') return this.#judgeCookieAlone(message, address);
     if (verdict !== 'query') {
-      query.readRefused(message);
-      this.#fail(refusalOf(verdict, message));
+      query.readRefused(message, verdict === 'special' ? optOf(message)?.start : undefined);
+      const otherVersion = verdict !== 'formerr' && query.ednsVersion !== 0;
+      this.#fail(otherVersion ? RCODE.BADVERS : refusalOf(verdict, message));
       return false;
     }
     query.read(message);
-    if (query.malformed) {
-      this.#fail(RCODE.FORMERR);
-      return false;
-    }
+    // First of the two: what options mean in another version, nobody here knows.
     if (query.ednsVersion !== 0) {
       this.#fail(RCODE.BADVERS);
+      return false;
+    }
+    if (query.malformed) {
+      this.#fail(RCODE.FORMERR);
       return false;
     }
     const proven = query.cookieAt !== 0 && this.#judgeCookie(message, address);
     const bytesMax = transport === 'udp' ? query.udpBytes : CODEC_LIMITS.messageBytesMax;
     this.#answer(message, bytesMax);
+    return proven;
+  }
+
+  /** RFC 7873, section 5.4. */
+  #judgeCookieAlone(message: Buffer, address: string): boolean {
+    const query = this.#query;
+    query.readCookie(message);
+    if (query.ednsVersion !== 0 || query.malformed || query.cookieAt === 0) {
+      this.#fail(query.ednsVersion === 0 ? RCODE.FORMERR : RCODE.BADVERS);
+      return false;
+    }
+    const proven = this.#judgeCookie(message, address);
+    const claimed = query.cookieBytes > CLIENT_COOKIE_BYTES;
+    this.#fail(claimed && !proven ? RCODE.BADCOOKIE : RCODE.NOERROR);
     return proven;
   }
 
@@ -213,13 +243,17 @@ export class Responder {
   }
 }
 
-/** Only answers get here that nobody else gives: transfers and NOTIFY are not for this asker. */
+/** Only answers get here that nobody else gives: the zone, and NOTIFY, are not for this asker. */
 function refusalOf(verdict: Verdict, message: Buffer): number {
   if (verdict === 'formerr') return RCODE.FORMERR;
   const opcode = ((message[2] ?? 0) >> 3) & 0xf;
-  const update = opcode === 5;
-  if (verdict === 'notimp' || update) return RCODE.NOTIMP;
-  return RCODE.NOTAUTH;
+  if (verdict === 'notimp' || opcode === UPDATE) return RCODE.NOTIMP;
+  return opcode === NOTIFY ? RCODE.NOTAUTH : RCODE.REFUSED;
+}
+
+/** Where the OPT record lies of a message that has more than that and a question. */
+function optOf(message: Buffer): RecordPlace | undefined {
+  return layoutOf(message)?.records.find(({ type }) => type === TYPE.OPT);
 }
 
 function kindOf(body: Readonly<Body>, label: number): number {

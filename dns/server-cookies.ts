@@ -17,7 +17,7 @@ export const COOKIE_LIMITS = {
 } as const;
 
 export const SERVER_COOKIE_BYTES = 16;
-const CLIENT_COOKIE_BYTES = 8;
+export const CLIENT_COOKIE_BYTES = 8;
 
 export interface CookieTime {
   /** Seconds since 1970, which the cookies tell each other. */

@@ -2,6 +2,7 @@
 // immutable zone in memory. Who else answers: messages that the gate calls special (transfers, NOTIFY,
 // UPDATE, everything signed) go to `special`, which alone replies to them, or not.
 import type { RemoteInfo } from 'node:dgram';
+import { isIPv6 } from 'node:net';
 import { makeCounters, type NameServerCounters } from './counters.ts';
 import { gate } from './gate.ts';
 import { RATE_LIMITS } from './rate-limit.ts';
@@ -24,6 +25,7 @@ export interface Asker {
 export type Special = (message: Buffer, asker: Asker) => void | Promise<void>;
 
 export interface ListenPlace {
+  /** `::` is all addresses: of IPv4 too, unless another place has one of those. */
   readonly address: string;
   /** 0: any that is free for UDP and TCP. */
   readonly port: number;
@@ -95,16 +97,21 @@ export class NameServer {
     this.#udp.length = 0;
   }
 
-  /** The answer to an ordinary question, past limits of rate and size; undefined: silence. */
-  answer(question: Buffer, asker: Asker): Buffer | undefined {
-    return this.#responder.respond(question, asker.address);
+  /**
+   * The answer to an ordinary question that came signed, past limits of rate and size, or the refusal
+   * of a special message that did not; undefined: silence.
+   */
+  answer(message: Buffer, asker: Asker): Buffer | undefined {
+    return this.#responder.respond(message, asker.address, asker.transport);
   }
 
   async #open({ address, port }: ListenPlace): Promise<void> {
     const reusePort = this.#options.reusePort ?? false;
+    const others = this.#options.listen.filter((place) => place.port === port);
+    const ipv6Only = address !== '::' || others.some((place) => !isIPv6(place.address));
     for (let tries = 1; ; tries += 1) {
       const end = await openUdp(
-        { address, port, reusePort },
+        { address, port, ipv6Only, reusePort },
         {
           packet: (message, from, to) => this.#packet(message, from, to),
           portZero: () => {
@@ -117,7 +124,7 @@ export class NameServer {
         },
       );
       try {
-        await this.#tcp.listen({ address, port: end.port, reusePort });
+        await this.#tcp.listen({ address, port: end.port, ipv6Only, reusePort });
         this.#udp.push(end);
         return;
       } catch (error) {

@@ -34,6 +34,7 @@ export interface TcpEvents {
 export interface TcpPlace {
   readonly address: string;
   readonly port: number;
+  readonly ipv6Only: boolean;
   readonly reusePort: boolean;
 }
 
@@ -62,13 +63,13 @@ export class TcpConnections {
   }
 
   /** Resolves with the port. */
-  async listen({ address, port, reusePort }: TcpPlace): Promise<number> {
+  async listen({ address, port, ipv6Only, reusePort }: TcpPlace): Promise<number> {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
       this.#admit(socket),
     );
     const bound = Promise.withResolvers<void>();
     server.once('error', bound.reject);
-    server.listen({ host: address, port, reusePort, ipv6Only: true }, bound.resolve);
+    server.listen({ host: address, port, reusePort, ipv6Only }, bound.resolve);
     await bound.promise;
     server.off('error', bound.reject);
     server.on('error', this.#events.error);

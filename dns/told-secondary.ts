@@ -209,17 +209,19 @@ export class ToldSecondary {
   async #askSerial(): Promise<void> {
     const { setting, source, limits } = this.#parts;
     const question = makeQuestion(encodeName(source.zone.apex) ?? Buffer.of(0), TYPE.SOA);
-    this.#served = undefined;
+    let served: number | undefined;
     try {
       const signal = this.#within(limits.answerMs);
       const { message, layout } = await ask(question, setting, { signal, ...this.#from() });
       const soa = layout.records.find(
         ({ section, type }) => section === 'answer' && type === TYPE.SOA,
       );
-      if (soa !== undefined) this.#served = soaSerial(message, soa.dataStart, soa.end);
+      if (soa !== undefined) served = soaSerial(message, soa.dataStart, soa.end);
     } catch (error) {
       this.#fault = `SOA: ${wordsOf(error)}`;
     }
+    // Only now: whoever reads the state while the question is under way sees the last answer.
+    this.#served = served;
   }
 
   #within(ms: number): AbortSignal {

@@ -34,8 +34,8 @@ export interface TransferParts {
   readonly keys: TsigKeys;
   readonly secondaries: readonly SecondarySetting[];
   readonly limits: TransferLimits;
-  /** Answers an ordinary question, for those that come signed; undefined: silence. */
-  readonly answer: (question: Buffer, asker: Asker) => Buffer | undefined;
+  /** Answers ordinary questions that came signed, and refuses what did not; undefined: silence. */
+  readonly answer: (message: Buffer, asker: Asker) => Buffer | undefined;
   readonly log: Logger;
   readonly now?: WallClock;
 }
@@ -103,7 +103,7 @@ export class ZoneTransfers {
         return asker.send(errorAnswer(message, layout, RCODE.FORMERR));
       case 'unsigned':
         this.#noteRefusal('unsigned', asker);
-        return asker.send(errorAnswer(message, layout, unsignedRcode(layout)));
+        return this.#refuseUnsigned(message, asker);
       case 'refused':
         this.#noteRefusal(verdict.fault, asker);
         return asker.send(verdict.refuse(errorAnswer(message, layout, RCODE.NOTAUTH)));
@@ -115,6 +115,7 @@ export class ZoneTransfers {
   async #serve(request: SignedRequest): Promise<void> {
     const { bare, layout, asker, signer } = request;
     const { type } = layout.question;
+    if (layout.opcode === UPDATE) return this.#refuse(request, RCODE.NOTIMP);
     if (layout.opcode !== 0) return this.#refuse(request, RCODE.NOTAUTH);
     if (type === TYPE.AXFR || type === TYPE.IXFR) return this.#transfer(request);
     const answer = this.#parts.answer(bare, asker);
@@ -189,6 +190,11 @@ export class ZoneTransfers {
     await asker.send(signer.sign(errorAnswer(bare, layout, rcode)));
   }
 
+  async #refuseUnsigned(message: Buffer, asker: Asker): Promise<void> {
+    const answer = this.#parts.answer(message, asker);
+    if (answer !== undefined) await asker.send(answer);
+  }
+
   #noteRefusal(why: string, { address }: Asker): void {
     this.counts.refused += 1;
     const now = performance.now();
@@ -197,6 +203,8 @@ export class ZoneTransfers {
     this.#parts.log.warn({ why, address }, 'a request to this primary was refused');
   }
 }
+
+const UPDATE = 5;
 
 const TOO_LONG = 'The secondary took longer for the whole zone than transferLimits.wholeMs allows.';
 const STALLED = 'The secondary took nothing for longer than transferLimits.progressMs allows.';
@@ -208,11 +216,6 @@ function signedRequest(
 ): SignedRequest {
   const { bare, key, signer } = verdict;
   return { bare, layout, keyName: key.name, signer, asker };
-}
-
-/** Who asks for the zone may not have it; NOTIFY and UPDATE are for servers that take those from him. */
-function unsignedRcode({ opcode }: Layout): number {
-  return opcode === 0 ? RCODE.REFUSED : RCODE.NOTAUTH;
 }
 
 async function taken(sent: Promise<void>, withinMs: number): Promise<void> {

@@ -31,6 +31,8 @@ export interface UdpEvents {
 export interface UdpPlace {
   readonly address: string;
   readonly port: number;
+  /** Of `::` alone it matters: whether IPv4 is left to another socket. */
+  readonly ipv6Only: boolean;
   /** Several processes share the port, and the system spreads packets over them. */
   readonly reusePort: boolean;
 }
@@ -39,7 +41,7 @@ export async function openUdp(place: UdpPlace, events: UdpEvents): Promise<UdpEn
   const family = isIPv6(place.address) ? 6 : 4;
   const socket = createSocket({
     type: `udp${family}`,
-    ipv6Only: family === 6,
+    ipv6Only: family === 6 && place.ipv6Only,
     reusePort: place.reusePort,
     // Addresses are numbers here; Node would ask its resolver about each, a turn later.
     lookup: (address, _options, found) => found(null, address, family),

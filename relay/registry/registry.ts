@@ -110,6 +110,11 @@ export class Registry {
     return this.#standing.read ?? this.#standing.write;
   }
 
+  /** Why the database cannot be read at present: what others did is not known. */
+  get readFault(): RegistryError | undefined {
+    return this.#standing.read;
+  }
+
   /** Calls back after every exchange of the snapshot; the result ends that. */
   onChange(listener: SnapshotListener): () => void {
     return this.#view.onChange(listener);

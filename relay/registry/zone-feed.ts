@@ -25,7 +25,7 @@ const FEED_LIMITS = {
   lossShareMax: 0.05,
 } as const;
 
-type FeedRegistry = Pick<Registry, 'read' | 'perform' | 'onSerial'>;
+type FeedRegistry = Pick<Registry, 'read' | 'perform' | 'onSerial' | 'readFault'>;
 
 /** Rejects when the registry publishes no zone: a name server configures it first (configureApex). */
 export async function openZoneFeed(registry: FeedRegistry, log: Logger): Promise<ZoneFeed> {
@@ -76,9 +76,9 @@ export class ZoneFeed implements ZoneSource {
     return this.#zone;
   }
 
-  /** Why the zone is not known to be the present one. */
+  /** Why the zone is not known to be the present one. While nothing can be read, no serial is heard of. */
   get fault(): Error | undefined {
-    return this.#fault;
+    return this.#fault ?? this.#registry.readFault;
   }
 
   onChange(listener: ZoneListener): () => void {

@@ -49,6 +49,10 @@ describe('dns.yaml', () => {
     });
   });
 
+  it('takes the port of metrics alone, as relay.yaml and device.yaml do', () => {
+    expect(parse({ ops: { port: 0 } }).ops).toEqual({ host: '127.0.0.1', port: 0 });
+  });
+
   it('takes the registry from a PostgreSQL, but not from two places, nor from none', () => {
     const registry = { postgresUrlFile: 'url' };
     expect(parse({ state: undefined, registry }).registry).toEqual({

@@ -1,12 +1,20 @@
 // The same questions to our name server and to a real Knot with the same zone: the verdicts must be
 // the same. `dig` asks and reads, so that neither side is judged by our own decoder.
+import { decode, type Packet } from 'dns-packet';
+import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NameServer } from '../../dns/server.ts';
+import { ZoneTransfers } from '../../dns/transfer.ts';
+import { DEFAULT_TRANSFER_LIMITS } from '../../dns/transfer-settings.ts';
+import { TsigKeys } from '../../dns/tsig-key.ts';
 import { MemoryZone } from '../../dns/zone-source.ts';
 import { type DigAnswer, dig } from '../world/dig.ts';
+import { askAllByUdp } from '../world/dns-client.ts';
 import { KnotServer } from '../world/knot-server.ts';
+import { SeededRandom } from '../world/random.ts';
 import { requires } from '../world/requires.ts';
-import { probeZone } from './probe-zone.ts';
+import { PROBE_ZONE, probeZone } from './probe-zone.ts';
+import { RandomQuestions } from './random-questions.ts';
 
 const need = requires('dig', 'knotd');
 
@@ -96,6 +104,8 @@ const NAMES_AND_TYPES: readonly (readonly [name: string, question: string])[] = 
   ['HTTPS of the edge', 'edge HTTPS'],
   ['RRSIG, unsigned', 'dev1 RRSIG'],
   ['DNSKEY, unsigned', '@ DNSKEY'],
+  ['RFC 4035, 2.5: RRSIG is not looked for behind a CNAME', 'alice RRSIG'],
+  ['RFC 4035, 2.5: nor NSEC', 'code.bob NSEC'],
 ];
 
 const MORE: readonly Probe[] = [
@@ -127,6 +137,14 @@ const MORE: readonly Probe[] = [
   ['NSID asked for', '+nsid', '+nocookie', ...SOA],
   ['client subnet', '+subnet=192.0.2.0/24', '+nocookie', ...SOA],
   ['padding', '+padding=128', '+nocookie', '+tcp', ...SOA],
+  ['NOTIFY without EDNS', '+opcode=4', '+noedns', ...SOA],
+  ['RFC 3225: DO is echoed with NOTAUTH', '+opcode=4', '+dnssec', '+nocookie', ...SOA],
+  ['RFC 3225: DO is echoed with NOTIMP', '+opcode=2', '+dnssec', '+nocookie', ...SOA],
+  ['RFC 3225: DO is echoed with REFUSED', '+dnssec', '+nocookie', 'example.org', 'A'],
+  ['NOTIFY, EDNS 1', '+opcode=4', '+edns=1', '+noednsneg', '+nocookie', ...SOA],
+  ['unknown opcode, EDNS 1', '+opcode=15', '+edns=1', '+noednsneg', '+nocookie', ...SOA],
+  ['half a cookie', '+ednsopt=10:0102', '+nocookie', ...SOA],
+  ['half a cookie in EDNS 1', '+edns=1', '+noednsneg', '+ednsopt=10:0102', '+nocookie', ...SOA],
   ['opcode IQUERY', '+opcode=1', '+nocookie', ...SOA],
   ['opcode STATUS', '+opcode=2', '+nocookie', ...SOA],
   ['opcode DSO', '+opcode=6', '+nocookie', ...SOA],
@@ -146,7 +164,7 @@ const servers: { ours?: NameServer; knot?: KnotServer } = {};
 describe.skipIf(need.skip)('beside Knot, with the same zone', () => {
   beforeAll(async () => {
     const source = new MemoryZone(probeZone());
-    servers.ours = new NameServer({ listen: [{ address: '127.0.0.1', port: 0 }], source });
+    servers.ours = serverOf(source);
     await servers.ours.start();
     servers.knot = await KnotServer.start(source.zone);
   });
@@ -174,12 +192,73 @@ describe.skipIf(need.skip)('beside Knot, with the same zone', () => {
     },
   );
 
+  test('thousands of questions at random', async () => {
+    const { ours, knot } = servers;
+    const place = ours?.places[0];
+    if (place === undefined || knot === undefined) throw new Error('The servers did not start.');
+    const owners = [...probeZone().records()].map(({ owner }) => owner);
+    const random = new SeededRandom(Date.now());
+    const questions = new RandomQuestions(random, PROBE_ZONE, owners);
+    const asked = Array.from({ length: 3_000 }, (_, id) => questions.next(id));
+    const [our, their] = [await askAllByUdp(place, asked), await askAllByUdp(knot, asked)];
+    for (const [id, question] of asked.entries()) {
+      const words = `seed ${random.seed}: ${question.toString('hex')}`;
+      expect(verdictOf(our[id] ?? NOTHING), words).toEqual(verdictOf(their[id] ?? NOTHING));
+    }
+  });
+
+  test('RFC 7873, 5.4: a cookie without a question, which Knot does not offer', async () => {
+    const { ours } = await askBoth(['+header-only', '+cookie']);
+    expect(ours).toMatchObject({ status: 'NOERROR', question: [], answer: [], cookie: 'good' });
+    const old = '+cookie=0102030405060708010000006000000001020304050607aa';
+    const wrong = (await askBoth(['+header-only', old, '+nobadcookie'])).ours;
+    expect(wrong).toMatchObject({ status: 'BADCOOKIE', question: [], answer: [] });
+  });
+
   test('16 UPDATE is not offered: NOTIMP, where Knot, which could, says NOTAUTH', async () => {
     const { ours, knots } = await askBoth(['+nocookie', '+opcode=5', ...SOA]);
     expect(knots?.status).toBe('NOTAUTH');
     expect(ours).toEqual({ ...knots, status: 'NOTIMP' });
   });
 });
+
+/** As the program has it: what is special goes to transfers. */
+function serverOf(source: MemoryZone): NameServer {
+  const transfers: ZoneTransfers = new ZoneTransfers({
+    source,
+    keys: new TsigKeys([]),
+    secondaries: [],
+    limits: DEFAULT_TRANSFER_LIMITS,
+    answer: (question, asker) => server.answer(question, asker),
+    log: pino({ level: 'silent' }),
+  });
+  const listen = [{ address: '127.0.0.1', port: 0 }];
+  const server = new NameServer({
+    listen,
+    source,
+    special: transfers.special,
+    responsesPerSecond: 0,
+  });
+  return server;
+}
+
+const NOTHING = Buffer.alloc(12);
+
+/** What two right answers have in common. Reasons in words (RFC 8914) are Knot's alone. */
+function verdictOf(answer: Buffer): unknown {
+  const { questions, answers, authorities, additionals = [], ...head }: Packet = decode(answer);
+  const sorted = (records: readonly unknown[] = []): string[] =>
+    records.map((each) => JSON.stringify(each).toLowerCase()).sort();
+  return {
+    ...head,
+    questions,
+    answers: sorted(answers),
+    authorities: sorted(authorities),
+    additionals: sorted(
+      additionals.map((each) => (each.type === 'OPT' ? { ...each, options: [] } : each)),
+    ),
+  };
+}
 
 async function askBoth(
   args: readonly string[],

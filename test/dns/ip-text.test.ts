@@ -17,9 +17,14 @@ test('a sender by IPv4', () => {
   );
 });
 
+test('a sender by IPv4 is the same on a socket for both families', () => {
+  expect(sender('::ffff:192.0.2.1')).toEqual(sender('192.0.2.1'));
+});
+
 test('a sender by IPv6, in every way to write it', () => {
   fc.assert(
     fc.property(fc.ipV6(), (address) => {
+      fc.pre(!/^::ffff:[0-9.]+$/i.test(address));
       expect(sender(address), address).toEqual(encodeIpv6(address));
     }),
   );
@@ -40,7 +45,8 @@ test.each([
   ['::', '::'],
   ['fe80::1%eth0', 'fe80::1'],
   ['fe80::1%eth0.5', 'fe80::1'],
-  ['::ffff:192.0.2.1', '::ffff:192.0.2.1'],
+  ['::ffff:c000:201', '::ffff:192.0.2.1'],
+  ['64:ff9b::192.0.2.1', '64:ff9b::c000:201'],
 ])('a sender %s', (address, plain) => {
   expect(sender(address)).toEqual(encodeIpv6(plain));
 });

@@ -34,6 +34,12 @@ export const MALFORMED: readonly Malformed[] = [
     message({ counts: [2, 0, 0, 0], rest: Buffer.from('\0\0\x01\0\x01', 'latin1') }),
     'formerr',
   ],
+  [
+    'QDCOUNT 0, an OPT and a byte more',
+    Buffer.concat([uint16s(1, 0, 0, 0, 0, 1), opt(), ROOT]),
+    'formerr',
+  ],
+  ['QDCOUNT 0 and an answer', uint16s(1, 0, 0, 1, 0, 1), 'formerr'],
   ['QDCOUNT 0 with a question there', message({ counts: [0, 0, 0, 0] }), 'formerr'],
   ['QDCOUNT 65535', message({ counts: [65535, 0, 0, 0] }), 'formerr'],
   ['all counts 65535, nothing else', uint16s(1, 0, 65535, 65535, 65535, 65535), 'formerr'],
@@ -147,6 +153,11 @@ export const MALFORMED: readonly Malformed[] = [
 ];
 
 export const SOUND: readonly Malformed[] = [
+  [
+    'RFC 7873, 5.4: no question, a cookie',
+    Buffer.concat([uint16s(1, 0, 0, 0, 0, 1), opt(option(10, Buffer.alloc(8)))]),
+    'cookie',
+  ],
   ['a question', message(), 'query'],
   ['the root', message({ name: ROOT }), 'query'],
   [

@@ -51,6 +51,26 @@ describe('UDP', () => {
     expect(one.counters.udp).toEqual({ received: 3, answered: 3, truncated: 0 });
   });
 
+  test('`::` is all addresses, of IPv4 too, by UDP and TCP', async () => {
+    const one = await start({ listen: [{ address: '::', port: 0 }] });
+    const { port } = placeOf(one);
+    for (const address of ['127.0.0.1', '::1']) {
+      expect(decode(await askUdp({ address, port }, message())).answers).toHaveLength(1);
+      using connection = await DnsConnection.open({ address, port });
+      connection.socket.write(framed(message()));
+      expect((await connection.message())?.length).toBeGreaterThan(12);
+    }
+  });
+
+  test('`::` leaves IPv4 to a place of its own', async () => {
+    const free = placeOf(await start());
+    await server?.stop();
+    const { port } = free;
+    await start({ listen: ['::', '127.0.0.1'].map((address) => ({ address, port })) });
+    expect(decode(await askUdp(free, message())).answers).toHaveLength(1);
+    expect(decode(await askUdp({ address: '::1', port }, message())).answers).toHaveLength(1);
+  });
+
   test('two servers share a port', async () => {
     const first = await start({ reusePort: true });
     const listen = [placeOf(first)];
@@ -161,9 +181,11 @@ describe('what is special goes to whoever takes it', () => {
     expect(one.counters.special).toBe(1);
   });
 
-  test('nobody takes it: NOTAUTH, and NOTIMP for UPDATE', async () => {
+  test('nobody takes it: REFUSED, NOTAUTH for NOTIFY, and NOTIMP for UPDATE', async () => {
     const one = await start();
-    expect((await askUdp(placeOf(one), AXFR)).readUInt16BE(2) & 0xf).toBe(9);
+    expect((await askUdp(placeOf(one), AXFR)).readUInt16BE(2) & 0xf).toBe(5);
+    const notify = message({ flags: 0x2000, name: wireName('vendor.test'), type: 6 });
+    expect((await askUdp(placeOf(one), notify)).readUInt16BE(2) & 0xf).toBe(9);
     const update = message({ flags: 0x2800, name: wireName('vendor.test'), type: 6 });
     expect((await askUdp(placeOf(one), update)).readUInt16BE(2) & 0xf).toBe(4);
   });

@@ -1,6 +1,6 @@
 // The vendor's zone as the world sees it: real relays, a real name server, real tools.
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -157,6 +157,21 @@ describe.skipIf(need.skip)('the zone', { timeout: 30_000 }, () => {
     const refused = vendor.run('dns', config);
     expect(await refused.ended).toBe(1);
     expect(refused.words()).toMatch(/publishes the zone vendor\.test.*Correct the zone/);
+  });
+
+  it('warns when it had to make the registry, as it must where its path is wrong', async () => {
+    const config = join(vendor.folder, 'elsewhere.yaml');
+    const text = readFileSync(server.configFile, 'utf8');
+    writeFileSync(
+      config,
+      text
+        .replace(/^state:.*$/m, `state: "${join(vendor.folder, 'elsewhere')}"`)
+        .replace(/port: \d+ \}\]$/m, 'port: 0 }]'),
+    );
+    const program = vendor.run('dns', config);
+    await program.said(/^There was no registry at .*correct "state" in dns\.yaml/, 15_000);
+    await program.end('SIGTERM');
+    expect(program.count(/^There was no registry/)).toBe(1);
   });
 });
 

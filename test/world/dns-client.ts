@@ -11,6 +11,11 @@ export interface DnsPlace {
 /** How long an answer may take on a busy machine. */
 const ANSWER_WITHIN_MS = 10_000;
 
+/** Of many questions: how many are under way, when they are sent again, how long all may take. */
+const ASKED_AT_ONCE = 100;
+const RESEND_MS = 1_000;
+const ANSWERS_WITHIN_MS = 60_000;
+
 /** Sends one packet and waits for one. */
 export async function askUdp({ address, port }: DnsPlace, bytes: Buffer): Promise<Buffer> {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
@@ -23,6 +28,40 @@ export async function askUdp({ address, port }: DnsPlace, bytes: Buffer): Promis
   } finally {
     socket.close();
   }
+}
+
+/** Each question has its index as ID. What is lost on the way is sent again. */
+export async function askAllByUdp(
+  { address, port }: DnsPlace,
+  questions: readonly Buffer[],
+): Promise<readonly Buffer[]> {
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  const answers = new Map<number, Buffer>();
+  const late = AbortSignal.timeout(ANSWERS_WITHIN_MS);
+  let wake = (): void => undefined;
+  socket.on('message', (answer) => {
+    answers.set(answer.readUInt16BE(0), answer);
+    if (answers.size % ASKED_AT_ONCE === 0 || answers.size === questions.length) wake();
+  });
+  try {
+    while (answers.size < questions.length) {
+      late.throwIfAborted();
+      const missing = [...questions.entries()].filter(([id]) => !answers.has(id));
+      for (const [, question] of missing.slice(0, ASKED_AT_ONCE - (answers.size % ASKED_AT_ONCE))) {
+        socket.send(question, port, address);
+      }
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, RESEND_MS);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  } finally {
+    socket.close();
+  }
+  return questions.map((_, id) => answers.get(id) ?? Buffer.alloc(0));
 }
 
 /** A connection that keeps what it is told, and reads only when it is told to. */

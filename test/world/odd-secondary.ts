@@ -113,7 +113,8 @@ export class OddSecondary implements AsyncDisposable {
   }
 
   #serialAnswer(message: Buffer, layout: Layout): Buffer {
-    const head = errorAnswer(message, layout, 0);
+    // It knows no EDNS, so that its record can stand right behind the question.
+    const head = errorAnswer(message, { ...layout, records: [] }, 0);
     if (this.manner === 'garbage') return Buffer.alloc(30, 0xff);
     if (this.manner === 'never-reading') {
       head.writeUInt16BE(head.readUInt16BE(2) | 0x0200, 2);
