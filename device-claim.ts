@@ -20,9 +20,10 @@ class ClaimError extends Error {
 }
 
 export async function claim(configFile: string, { name, json }: ClaimFlags): Promise<void> {
-  const { api } = await deviceAtHand(configFile);
+  const { api, publicKey } = await deviceAtHand(configFile);
   const open = await openClaim(api, name);
-  await (json ? tellProgram(open) : tellPerson(open));
+  const { thumbprint } = publicKey;
+  await (json ? tellProgram(open, thumbprint) : tellPerson(open, thumbprint));
   const outcome = await awaitClaim(api, open, (why) => process.stderr.write(`${why} Waiting.\n`));
   if (outcome.kind === 'denied' || outcome.kind === 'expired') {
     throw new ClaimError(FAILURES[outcome.kind]);
@@ -34,16 +35,19 @@ export async function claim(configFile: string, { name, json }: ClaimFlags): Pro
 
 type Success = Exclude<ClaimOutcome, { kind: 'denied' | 'expired' }>;
 
-function tellProgram({ code, url, lifeMs }: OpenClaim): Promise<void> {
-  return printJson({ event: 'opened', code, url, expiresInSeconds: Math.floor(lifeMs / 1_000) });
+function tellProgram({ code, url, lifeMs }: OpenClaim, thumbprint: string): Promise<void> {
+  const expiresInSeconds = Math.floor(lifeMs / 1_000);
+  return printJson({ event: 'opened', code, url, thumbprint, expiresInSeconds });
 }
 
-async function tellPerson({ code, url, lifeMs }: OpenClaim): Promise<void> {
+/** The page shows the thumbprint too: whoever compares it confirms no stranger's device. */
+async function tellPerson({ code, url, lifeMs }: OpenClaim, thumbprint: string): Promise<void> {
   await print(`code ${code}`);
   await print(`url ${url}`);
+  await print(`key ${thumbprint}`);
   if (process.stdout.isTTY) await print(`\n${renderANSI(url, { border: 2 })}`);
   const minutes = Math.round(lifeMs / 60_000);
-  const words = `Open the address, sign in, and confirm the code within ${minutes} minutes.`;
+  const words = `Open the address, sign in, compare the key, and confirm within ${minutes} minutes.`;
   process.stderr.write(`${words} Waiting; Ctrl-C ends that, not the claim.\n`);
 }
 
@@ -51,17 +55,18 @@ function eventOf(outcome: Success, names: readonly string[]): object {
   const { kind: event, name } = outcome;
   return event === 'approved'
     ? { event, name, names }
-    : { event, name, names, dueAt: outcome.dueAt };
+    : { event, name, names, dueAt: outcome.dueAt, waitsForMail: outcome.waitsForMail };
 }
 
 async function tellOutcome(outcome: Success, names: readonly string[]): Promise<void> {
   for (const name of names) await print(`name ${name}`);
   if (outcome.kind === 'approved') return;
-  const { name, dueAt } = outcome;
-  const due = dueAt === undefined ? 'soon' : `at ${dueAt}`;
+  const { name, dueAt, waitsForMail } = outcome;
+  const when = waitsForMail ? 'not before' : 'at';
+  const due = dueAt === undefined ? 'soon' : `${when} ${dueAt}`;
   await print(
     `recovering ${name}: this device gets it ${due}, unless the one that has it now, or its owner, ` +
-      'objects until then',
+      `objects until then${waitsForMail ? '; the time begins when the letter to the owner was sent' : ''}`,
   );
 }
 

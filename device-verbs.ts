@@ -49,16 +49,20 @@ export async function printStatus(configFile: string, json: boolean): Promise<vo
     askProgram(config),
     readCertificates(config.certificates),
   ]);
-  if (json) return printJson({ deviceKey: publicKey.text, ...standing, program, certificates });
-  await print(`device   ${publicKey.text}`);
+  const { text: deviceKey, thumbprint } = publicKey;
+  if (json) return printJson({ deviceKey, thumbprint, ...standing, program, certificates });
+  await print(`device   ${deviceKey}`);
+  await print(`key      ${thumbprint}, as the portal shows it`);
   await print(`program  ${program.detail}`);
   if (standing.names.length === 0) await print(NO_NAMES);
   for (const name of standing.names) await print(`name     ${nameLine(name)}`);
   for (const each of certificates) await printCertificate(each);
-  for (const { id, name, dueAt } of standing.recoveries) {
+  for (const { id, name, dueAt, waitsForMail } of standing.recoveries) {
+    const when = waitsForMail ? 'not before' : 'at';
     await print(
-      `warning  another device gets the name ${name} at ${dueAt}, and this one loses it.`,
+      `warning  another device gets the name ${name} ${when} ${dueAt}, and this one loses it.`,
     );
+    if (waitsForMail) await print(`         ${WAITS_FOR_MAIL}`);
     await print(`         To keep it: waygate device veto ${id} --config ${configFile}`);
   }
 }
@@ -133,6 +137,8 @@ function onlyRecovery({ recoveries }: Standing): string {
   const ids = recoveries.map(({ id, name }) => `${id} (${name})`).join(', ');
   throw new UsageError(`Several recoveries wait: ${ids}. Say which: waygate device veto ID.`);
 }
+
+const WAITS_FOR_MAIL = 'The time begins when the mail server has taken the letter to the owner.';
 
 const NO_NAMES = 'This device has no name. Claim one: waygate device claim --config FILE';
 

@@ -39,6 +39,12 @@ export class Answer {
     return typeof value === 'boolean' ? value : this.#refuse();
   }
 
+  /** `undefined` when it is absent, or null. */
+  optionalFlag(name: string): boolean | undefined {
+    const value = this.#members.get(name);
+    return value === undefined || value === null ? undefined : this.flag(name);
+  }
+
   /** A list of objects. */
   list(name: string): readonly Answer[] {
     const value = this.#members.get(name);

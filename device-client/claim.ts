@@ -33,7 +33,13 @@ export interface OpenClaim {
 export type ClaimOutcome =
   | { readonly kind: 'approved'; readonly name: string }
   /** The name will be this device's, unless its present one or its owner objects. */
-  | { readonly kind: 'recovering'; readonly name: string; readonly dueAt: string | undefined }
+  | {
+      readonly kind: 'recovering';
+      readonly name: string;
+      readonly dueAt: string | undefined;
+      /** Then it is not before that: its time begins when the mail server has the letter about it. */
+      readonly waitsForMail: boolean;
+    }
   | { readonly kind: 'denied' }
   | { readonly kind: 'expired' };
 
@@ -83,7 +89,8 @@ async function askClaim(api: DeviceApi, id: string): Promise<ClaimOutcome | unde
     case 'recovering': {
       const dueAt = answer.optionalText('dueAt');
       const due = dueAt && printable(dueAt, CLAIM_LIMITS.codeCharsMax);
-      return { kind: 'recovering', name: named(), dueAt: due };
+      const waitsForMail = answer.optionalFlag('waitsForMail') === true;
+      return { kind: 'recovering', name: named(), dueAt: due, waitsForMail };
     }
     case 'denied':
       return { kind: 'denied' };

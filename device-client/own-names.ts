@@ -27,17 +27,23 @@ export class OwnNames {
     }
     const before = this.#recoveries;
     this.#recoveries = new Map(recoveries.map((each) => [each.id, each]));
-    for (const [id, each] of this.#recoveries) if (!before.has(id)) this.#begun(each);
+    for (const [id, each] of this.#recoveries) {
+      const known = before.get(id);
+      if (known === undefined || known.waitsForMail !== each.waitsForMail) this.#begun(each);
+    }
     for (const [id, { name }] of before) {
       if (this.#recoveries.has(id)) continue;
       this.#log.warn({ recovery: id, name }, `The recovery of ${name} is over.`);
     }
   };
 
-  #begun({ id, name, dueAt }: PendingRecovery): void {
+  #begun({ id, name, dueAt, waitsForMail }: PendingRecovery): void {
+    const when = waitsForMail
+      ? `not before ${dueAt} (its time begins when the mail server has taken the letter to its owner)`
+      : `at ${dueAt}`;
     this.#log.warn(
       { recovery: id, name, dueAt },
-      `Another device is to get the name ${name}: it will, at ${dueAt}, and this one will lose it. ` +
+      `Another device is to get the name ${name}: it will, ${when}, and this one will lose it. ` +
         `If that is not wanted, stop it: waygate device veto ${id} --config device.yaml`,
     );
   }

@@ -17,6 +17,8 @@ export interface OwnRecovery {
   readonly id: string;
   readonly name: string;
   readonly dueAt: string;
+  /** Then it is not before that: its time begins when the mail server has the letter about it. */
+  readonly waitsForMail: boolean;
 }
 
 export interface Standing {
@@ -36,6 +38,7 @@ export async function askStanding(api: DeviceApi): Promise<Standing> {
       id: shown(each, 'id'),
       name: shown(each, 'name'),
       dueAt: shown(each, 'dueAt'),
+      waitsForMail: each.optionalFlag('waitsForMail') === true,
     })),
   };
 }

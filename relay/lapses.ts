@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import type { RegistryWork } from './registry/database.ts';
 import { also } from './registry/deed.ts';
 import { type Lapsed, lapse } from './registry/deeds/lapse.ts';
-import { sweepLetters } from './registry/letters.ts';
+import { sweepLetters } from './registry/deeds/letter-end.ts';
 import type { NamePolicy } from './registry/policy.ts';
 import { sweepTokens } from './registry/portal-token.ts';
 import type { Registry } from './registry/registry.ts';
@@ -67,7 +67,7 @@ export class Lapses {
         const lapsed = await registry.perform(also(lapse(), notices));
         for (const { kind, name } of lapsed) log.info({ kind, name }, 'a name: time has passed');
         const swept = await registry.write(sweepTokens(Date.now()));
-        const letters = await registry.write(sweepLetters(Date.now()));
+        const letters = await registry.perform(sweepLetters());
         if (letters > 0)
           log.error({ letters }, 'mail: nobody has sent them for a week; they are lost');
         if (lapsed.length === 0 && swept === 0) return;

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { type DeviceName, type Hostname, parseDeviceName } from '../dns/name.ts';
 import { LIMITS } from './protocol/limits.ts';
 import { encodeWelcome, type Welcome } from './protocol/welcome.ts';
+import { dueMs } from './registry/recovery-due.ts';
 import type { RegistrySnapshot } from './registry/snapshot.ts';
 import type { Tunnels } from './tunnels.ts';
 
@@ -81,10 +82,10 @@ export function standingOf(
   snapshot: RegistrySnapshot,
   { zone, renewals }: { readonly zone: Hostname; readonly renewals: readonly DeviceName[] },
 ): Omit<Welcome, 'epoch'> {
-  const recoveries = snapshot.recoveriesAgainst(thumbprint).map(({ id, name, dueAtMs }) => ({
-    id,
-    name,
-    dueAt: new Date(dueAtMs).toISOString(),
+  const nowMs = Date.now();
+  const recoveries = snapshot.recoveriesAgainst(thumbprint).map((each) => ({
+    ...{ id: each.id, name: each.name, dueAt: new Date(dueMs(each, nowMs)).toISOString() },
+    ...(each.waitsForMail ? { waitsForMail: true as const } : {}),
   }));
   const names = snapshot.namesOf(thumbprint);
   return { names, zone, recoveries, renewals: renewals.filter((name) => names.includes(name)) };
@@ -111,6 +112,8 @@ function isSame(thumbprint: string, now: RegistrySnapshot, before: RegistrySnaps
   const names = [before, now].map((each) => each.namesOf(thumbprint).join());
   const waiting = [before, now].map((each) => each.recoveriesAgainst(thumbprint));
   if (names[0] !== names[1]) return false;
-  const ids = waiting.map((each) => each.map(({ id }) => id).join());
-  return ids[0] === ids[1];
+  const told = waiting.map((each) =>
+    each.map(({ id, dueAtMs, waitsForMail }) => `${id} ${dueAtMs} ${waitsForMail}`).join(),
+  );
+  return told[0] === told[1];
 }

@@ -38,6 +38,11 @@ export const workspace = {
   maxLength: TEXT_LIMITS.nameCharsMax,
 } as const;
 export const flag = { type: 'boolean' } as const;
+const waitsForMail = {
+  ...flag,
+  description:
+    'Its time begins when the mail server has taken the letter about it: not before `dueAt`.',
+} as const;
 export const code = {
   type: 'string',
   description: 'In any spelling: hyphens, spaces and case do not matter.',
@@ -88,7 +93,7 @@ export const nameView = object({
   successor: { ...orNull(text), description: 'Of a former name: the name that it leads to.' },
   until: { ...orNull(moment), description: 'When the state ends.' },
   recovery: {
-    ...orNull(object({ id: text, newDevice: text, begunAt: moment, dueAt: moment })),
+    ...orNull(object({ id: text, newDevice: text, begunAt: moment, dueAt: moment, waitsForMail })),
     description: 'The name goes to another device then, if nobody objects.',
   },
   transfer: orNull(object({ toEmail: text, expiresAt: moment })),
@@ -172,6 +177,7 @@ export const recoveryView = object({
   newDevice: text,
   begunAt: moment,
   dueAt: moment,
+  waitsForMail,
 });
 
 export const historyView = object({

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { isoTime } from '../protocol/iso-time.ts';
 import { endListedSession, endOtherSessions, listSessions } from '../registry/account.ts';
 import { listRecoveries } from '../registry/listings.ts';
+import { dueMs } from '../registry/recovery-due.ts';
 import { apart } from './apart.ts';
 import { claimRoutes } from './api-claims.ts';
 import { domainRoutes } from './api-domains.ts';
@@ -86,13 +87,15 @@ function accountRoutes(server: FastifyInstance, { registry, sessions, clockMs }:
   });
 }
 
-function recoveryRoutes(server: FastifyInstance, { registry, sessions, deeds }: OwnerParts): void {
+function recoveryRoutes(server: FastifyInstance, parts: OwnerParts): void {
+  const { registry, sessions, deeds, clockMs } = parts;
   const all = route('Recoveries of your names that wait.', {
     answer: object({ recoveries: list(recoveryView) }),
   });
   server.get('/v1/recoveries', { schema: all }, async (request) => {
     const { owner } = sessions.of(request);
     const found = await registry.read(listRecoveries({ ownerId: owner.id }));
+    const nowMs = clockMs();
     return {
       recoveries: found.map((each) => ({
         id: each.id,
@@ -100,7 +103,8 @@ function recoveryRoutes(server: FastifyInstance, { registry, sessions, deeds }: 
         oldDevice: each.oldThumbprint,
         newDevice: each.newThumbprint,
         begunAt: isoTime(each.begunAtMs),
-        dueAt: isoTime(each.dueAtMs),
+        dueAt: isoTime(dueMs(each, nowMs)),
+        waitsForMail: each.waitsForMail,
       })),
     };
   });

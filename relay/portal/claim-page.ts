@@ -2,6 +2,7 @@
 // on which somebody takes over a name that he was offered.
 import type { Claim } from '../registry/deeds/claim.ts';
 import { type Content, html } from './html.ts';
+import { durationText } from './letters.ts';
 import type { OwnName } from './name-view.ts';
 import { action, ago, moment, notice } from './page.ts';
 import type { Problem } from './problem.ts';
@@ -53,7 +54,6 @@ function nameForm(claim: Claim, { code, names, zone, recoveryDelayMs, nowMs }: C
     ({ state, thumbprint }) => state === 'held' && thumbprint !== claim.thumbprint,
   );
   const ordered = names.filter(({ state }) => state === 'ordered');
-  const hours = Math.round(recoveryDelayMs / 3_600_000);
   return html`<section><h2>Which name does it get?</h2>
 <form method="post" action="/claim/approve">
 <input type="hidden" name="code" value="${code}">
@@ -72,8 +72,9 @@ ${held.map((own) => choice(own.name, lastSeen(own, nowMs)))}
 ${
   held.length > 0 &&
   html`<p class="hint">A name that another of your devices has moves to this one after
-${hours === 1 ? 'an hour' : `${hours} hours`}, on ${moment(nowMs + recoveryDelayMs)}. Until then the
-other device serves, is told, and can object; so can you.</p>`
+${durationText(recoveryDelayMs)}, not before ${moment(nowMs + recoveryDelayMs)}; where letters
+are sent, that time begins when the letter about it was. Until then the other device serves, is told, and
+can object; so can you.</p>`
 }
 <button>Give it the name</button></form></section>`;
 }

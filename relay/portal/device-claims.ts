@@ -46,8 +46,8 @@ export function claimRoutes(server: FastifyInstance, parts: DeviceRouteParts): v
       const { id } = request.params;
       const found = await registry.read(claimState({ id, thumbprint, nowMs: Date.now() }));
       if (found === undefined) throw CLAIM_UNKNOWN;
-      const { state, name, dueAtMs } = found;
-      const due = dueAtMs === undefined ? {} : { dueAt: isoTime(dueAtMs) };
+      const { state, name, dueAtMs, waitsForMail } = found;
+      const due = dueAtMs === undefined ? {} : { dueAt: isoTime(dueAtMs), waitsForMail };
       return { state, name, ...due };
     },
   );
@@ -91,6 +91,11 @@ const WRONG_CODE: ProblemError = problem(
 
 /** Longer texts are no names, and no codes. */
 const NAME = { type: 'string', minLength: 1, maxLength: 63 } as const;
+/** Of a recovery. */
+export const WAITS_FOR_MAIL = {
+  type: 'boolean',
+  description: 'Its time begins when the mail server has the letter about it: not before `dueAt`.',
+} as const;
 const TIME = { type: 'string', format: 'date-time' } as const;
 
 const OPEN_SCHEMA = {
@@ -129,6 +134,7 @@ const STATE_SCHEMA = {
         state: { enum: ['open', 'approved', 'recovering', 'denied', 'expired'] },
         name: { type: 'string' },
         dueAt: TIME,
+        waitsForMail: WAITS_FOR_MAIL,
       },
     },
   },

@@ -10,7 +10,8 @@ import { release } from '../registry/deeds/release.ts';
 import { rename } from '../registry/deeds/rename.ts';
 import { rotateKey } from '../registry/deeds/rotate-key.ts';
 import { namesOfDevice } from '../registry/device-standing.ts';
-import { deviceNameOf } from './device-claims.ts';
+import { dueMs } from '../registry/recovery-due.ts';
+import { deviceNameOf, WAITS_FOR_MAIL } from './device-claims.ts';
 import type { DeviceRouteParts } from './device-routes.ts';
 import { problem } from './problem.ts';
 
@@ -37,15 +38,17 @@ function standingRoute(server: FastifyInstance, parts: DeviceRouteParts): void {
     const { thumbprint } = identityOf(request).deviceKey;
     const names = await registry.read(namesOfDevice(thumbprint));
     const { snapshot } = registry;
+    const nowMs = Date.now();
     return {
       enrolled: snapshot.admissible(thumbprint) !== undefined,
       names: names.map(({ name, state, untilMs, successor }) => ({
         ...{ name, state, successor },
         ...(untilMs === undefined ? {} : { until: isoTime(untilMs) }),
       })),
-      recoveries: snapshot
-        .recoveriesAgainst(thumbprint)
-        .map(({ id, name, dueAtMs }) => ({ id, name, dueAt: isoTime(dueAtMs) })),
+      recoveries: snapshot.recoveriesAgainst(thumbprint).map((each) => ({
+        ...{ id: each.id, name: each.name, dueAt: isoTime(dueMs(each, nowMs)) },
+        waitsForMail: each.waitsForMail,
+      })),
     };
   });
 }
@@ -149,8 +152,8 @@ const STANDING_SCHEMA = {
           type: 'array',
           items: {
             type: 'object',
-            required: ['id', 'name', 'dueAt'],
-            properties: { id: TEXT, name: TEXT, dueAt: TIME },
+            required: ['id', 'name', 'dueAt', 'waitsForMail'],
+            properties: { id: TEXT, name: TEXT, dueAt: TIME, waitsForMail: WAITS_FOR_MAIL },
           },
         },
       },

@@ -7,6 +7,8 @@ export interface Letter {
   readonly text: string;
   /** What somebody can do only as long as it is not too late: it must not be lost to others. */
   readonly urgent?: boolean;
+  /** The recovery that it tells of (registry/recovery-due.ts). */
+  readonly recovery?: string;
   readonly secret?: undefined;
 }
 
@@ -35,17 +37,19 @@ export function signInLetter(sender: Sender, to: string, link: string): SecretLe
 export function recoveryBegunLetter(
   sender: Sender,
   to: string,
-  { name, dueAtMs }: { readonly name: string; readonly dueAtMs: number },
+  { id, name, delayMs }: { readonly id: string; readonly name: string; readonly delayMs: number },
 ): Letter {
   return {
     ...letter(sender, to, `${name} is about to move to another device`, [
       `A new device asks for the name ${name}.${sender.zone}. You, or somebody who is signed in as ` +
-        `you, confirmed it. It gets the name on ${dateText(dueAtMs)}; until then the old device ` +
-        'goes on serving.',
-      `If you did not do this, stop it before that time: ${sender.origin}/names/${name}`,
+        `you, confirmed it. It gets the name ${durationText(delayMs)} after this letter was sent; ` +
+        'until then the old device goes on serving.',
+      `If you did not do this, stop it before that time, which this page shows: ` +
+        `${sender.origin}/names/${name}`,
       'Then end all sessions there and change the password of your mail account.',
     ]),
     urgent: true,
+    recovery: id,
   };
 }
 
@@ -164,6 +168,15 @@ export function domainLetter(sender: Sender, to: string, change: DomainChange): 
 function foundText({ found, expected, next }: DomainChange['steps'][number]): string {
   const todo = next === undefined ? '' : `\n  What to do: ${next}`;
   return `  Found: ${found}\n  Expected: ${expected}${todo}`;
+}
+
+/** `24 hours`, in the largest unit that leaves nothing over. */
+export function durationText(ms: number): string {
+  const seconds = Math.round(ms / 1_000);
+  const [unit, size] =
+    seconds % 3_600 === 0 ? ['hour', 3_600] : seconds % 60 === 0 ? ['minute', 60] : ['second', 1];
+  const count = seconds / size;
+  return count === 1 ? `${count} ${unit}` : `${count} ${unit}s`;
 }
 
 /** `2026-11-21 14:36 UTC` */

@@ -9,10 +9,12 @@ import {
   listRecoveries,
   PAGE_LIMITS,
 } from '../registry/listings.ts';
+import { dueMs } from '../registry/recovery-due.ts';
 import type { Registry } from '../registry/registry.ts';
 import { problem } from './problem.ts';
 
 export interface OwnName extends ListedName {
+  /** While it waits for the mail server, `dueAtMs` is the earliest moment. */
   readonly recovery: ListedRecovery | undefined;
   readonly offer: ListedOffer | undefined;
 }
@@ -30,7 +32,8 @@ export function ownNames(registry: Registry, query: NameQuery): Promise<readonly
   return registry.read(async (db) => {
     const wanted = { ownerId, limit: PAGE_LIMITS.rowsMax, ...(name === undefined ? {} : { name }) };
     const names = await listNames(wanted)(db);
-    const recoveries = await listRecoveries({ ownerId })(db);
+    const waiting = await listRecoveries({ ownerId })(db);
+    const recoveries = waiting.map((each) => ({ ...each, dueAtMs: dueMs(each, nowMs) }));
     const offers = await listOffers(ownerId, nowMs)(db);
     return names
       .filter(({ untilMs }) => untilMs === undefined || untilMs > nowMs)
@@ -78,6 +81,7 @@ export function nameJson(own: OwnName, urlOf: (name: string) => string) {
             newDevice: recovery.newThumbprint,
             begunAt: isoTime(recovery.begunAtMs),
             dueAt: isoTime(recovery.dueAtMs),
+            waitsForMail: recovery.waitsForMail,
           },
     transfer:
       offer === undefined

@@ -1,5 +1,5 @@
 // The pages that show names: all of an owner's, and one of them with everything he can do with it.
-import type { ListedDeed } from '../registry/listings.ts';
+import type { ListedDeed, ListedRecovery } from '../registry/listings.ts';
 import type { HistoryWord } from '../registry/schema.ts';
 import { whoDid } from './api-names.ts';
 import { type Content, type Html, html } from './html.ts';
@@ -103,12 +103,19 @@ function factsSection(own: OwnName, { zone, nowMs, urlOf }: NameView): Html {
 function recoveryAlarm({ name, recovery }: OwnName): Html | undefined {
   if (recovery === undefined) return undefined;
   return html`<section class="alarm"><h2>${name} is about to move to another device</h2>
-<p>On ${moment(recovery.dueAtMs)} the device with the key <code>${recovery.newThumbprint}</code>
+<p>${dueSentence(recovery)} the device with the key <code>${recovery.newThumbprint}</code>
 gets the name. Until then the old device (<code>${recovery.oldThumbprint}</code>) goes on serving.</p>
+${recovery.waitsForMail && html`<p>The mail server has not taken the letter about it yet; the time begins when it has.</p>`}
 <p>If you did not ask for this, stop it now; nobody can ask again for some days.</p>
 <div class="actions">${action(`/recoveries/${recovery.id}/veto`, 'Stop it', { kind: 'danger' })}
 ${action(`/recoveries/${recovery.id}/withdraw`, 'I have changed my mind', { kind: 'quiet' })}</div>
 </section>`;
+}
+
+function dueSentence({ dueAtMs, waitsForMail }: Pick<ListedRecovery, 'dueAtMs' | 'waitsForMail'>) {
+  return waitsForMail
+    ? html`Not before ${moment(dueAtMs)}, at a time that is still open,`
+    : html`On ${moment(dueAtMs)}`;
 }
 
 function renameSection({ name }: OwnName, { zone }: NameView): Html {
@@ -177,6 +184,8 @@ const WORDS: Readonly<Record<HistoryWord, string>> = {
   'transfer-withdrawn': 'Offer ended',
   transferred: 'Changed its owner',
   'recovery-begun': 'Move to another device begun',
+  'recovery-told': 'The letter about the move was sent: its time begins',
+  'recovery-not-told': 'The letter about the move could not be delivered: its time begins',
   'recovery-vetoed': 'Move to another device stopped',
   'recovery-withdrawn': 'Move to another device called off',
   recovered: 'Moved to another device',

@@ -63,7 +63,9 @@ export class OwnerDeeds {
     const approval = { code, ownerId, from, name: deviceName(name) };
     const { registry, notices } = this.#parts;
     const deed = also(approveClaim(approval), (done) =>
-      done.kind === 'recovering' && done.isNew ? [notices.recoveryBegun(ownerId, done)] : [],
+      done.kind === 'recovering' && done.isNew
+        ? [notices.recoveryBegun(ownerId, { ...done, delayMs: registry.policy.recoveryDelayMs })]
+        : [],
     );
     const outcome = await registry.perform(deed);
     if (outcome.kind === 'wrong-code') throw WRONG_CODE;

@@ -39,10 +39,13 @@ export class OwnerNotices {
     this.#parts = parts;
   }
 
-  /** The deed is refused when this letter cannot be kept: whoever could object would not know. */
+  /**
+   * The deed is refused when this letter cannot be kept: whoever could object would not know. The delay
+   * begins with the letter's end.
+   */
   recoveryBegun(
     ownerId: string,
-    recovery: { readonly name: string; readonly dueAtMs: number },
+    recovery: { readonly id: string; readonly name: string; readonly delayMs: number },
   ): Notice {
     return this.#tell(ownerId, (sender, to) => recoveryBegunLetter(sender, to, recovery));
   }

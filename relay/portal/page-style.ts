@@ -13,17 +13,18 @@ export const STYLE = `
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); overflow-wrap: anywhere;
   font: 1.0625rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-header { display: flex; flex-wrap: wrap; gap: 0.5rem 1.25rem; align-items: center;
+header { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; align-items: center;
   justify-content: space-between; padding: 0.75rem 1.5rem; background: var(--card);
   border-bottom: 1px solid var(--line); }
-header ul { display: flex; flex-wrap: wrap; gap: 0.25rem; margin: 0; padding: 0; list-style: none; }
-header nav a { display: block; padding: 0.4rem 0.75rem; border-radius: 0.4rem; color: var(--ink);
+header ul { display: flex; flex-wrap: wrap; gap: 0.2rem; margin: 0; padding: 0; list-style: none; }
+header nav a { display: block; padding: 0.4rem 0.5rem; border-radius: 0.4rem; color: var(--ink);
   text-decoration: none; }
 header nav a:hover { background: var(--tint); }
 header nav a[aria-current] { color: var(--mark); font-weight: 600; background: var(--tint); }
-header form { display: flex; flex-wrap: wrap; gap: 0.75rem; align-items: center; margin: 0; }
+header form { display: flex; flex-wrap: wrap; gap: 0.75rem; align-items: center;
+  margin: 0 0 0 auto; }
 .brand { font-weight: 700; }
-header nav { flex: 1; }
+header nav { flex: 1 1 auto; font-size: 0.95rem; }
 .owner { color: var(--soft); font-size: 0.95rem; }
 main { width: 100%; max-width: 46rem; margin: 0 auto; padding: 2rem 1.5rem 4rem; }
 main.narrow { max-width: 34rem; }
@@ -54,6 +55,7 @@ ol.steps, .entries { margin: 0 0 1rem; padding: 0; list-style: none; }
 .bad { color: var(--bad); }
 .notice { padding: 0.75rem 1rem; background: var(--tint); border: 1px solid var(--mark);
   border-radius: 0.5rem; }
+.notice.bad { border-color: var(--bad); }
 .alarm { border: 2px solid var(--bad); }
 .problem { border-top: 4px solid var(--bad); }
 dl { display: grid; grid-template-columns: minmax(8rem, max-content) 1fr; gap: 0.4rem 1.25rem;
@@ -86,13 +88,15 @@ button.danger { background: transparent; color: var(--bad); border-color: var(--
 .skip:focus { left: 1rem; top: 0.5rem; padding: 0.4rem 0.8rem; background: var(--card); }
 table { width: 100%; border-collapse: collapse; }
 th, td { padding: 0.45rem 0.75rem 0.45rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); font-size: 0.95rem; }
+  border-bottom: 1px solid var(--line); font-size: 0.95rem; overflow-wrap: break-word; }
 th { color: var(--soft); font-weight: 600; }
 @media (max-width: 34rem) {
   main { padding: 1.25rem 1rem 3rem; }
   header { padding: 0.75rem 1rem; }
   header nav { flex: 1 0 100%; }
+  header form { margin: 0; }
   section, .card { padding: 1rem; }
+  .row { margin-bottom: 0.5rem; }
   dl { grid-template-columns: 1fr; gap: 0 0; }
   dd { margin: 0 0 0.6rem; }
 }

@@ -3,13 +3,8 @@
 // survives a relay that dies and a mail server that is away; one that was handed over a moment before the
 // relay died is sent again, with the same Message-ID. What cannot be sent for days is given up, and told.
 import type { Logger } from 'pino';
-import {
-  areLettersDue,
-  deferLetter,
-  endLetter,
-  type TakenLetter,
-  takeLetters,
-} from '../registry/letters.ts';
+import { endLetter } from '../registry/deeds/letter-end.ts';
+import { areLettersDue, deferLetter, type TakenLetter, takeLetters } from '../registry/letters.ts';
 import type { Registry } from '../registry/registry.ts';
 import { RegistryError } from '../registry/registry-error.ts';
 import { type Deliver, MailFault } from './mail.ts';
@@ -34,7 +29,7 @@ const RETRY_AFTER_MS: readonly number[] = [15_000, 60_000, 300_000, 600_000, 1_8
 const LAST_RETRY_MS = 3_600_000;
 
 export interface PostOptions {
-  readonly registry: Pick<Registry, 'read' | 'write'>;
+  readonly registry: Pick<Registry, 'read' | 'write' | 'perform'>;
   readonly deliver: Deliver;
   /** The wall clock: what is stored has wall-clock times. */
   readonly clockMs: () => number;
@@ -155,7 +150,8 @@ export class Post {
     this.#count(fault === undefined ? 'sent' : over ? 'given-up' : 'deferred');
     if (fault !== undefined) this.#tell(letter, fault, over);
     try {
-      await registry.write(over ? endLetter(letter) : deferLetter(letter, retryAtMs));
+      if (!over) await registry.write(deferLetter(letter, retryAtMs));
+      else await registry.perform(endLetter(letter, fault === undefined ? 'sent' : 'given-up'));
     } catch (error) {
       // When the lease ends, somebody tries it again: rather twice than not at all.
       log.warn({ err: error, letter: letter.id }, 'mail: what became of a letter was not noted');

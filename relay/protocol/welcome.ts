@@ -30,6 +30,8 @@ export interface PendingRecovery {
   readonly name: DeviceName;
   /** ISO 8601 in UTC, by the relay's clock. */
   readonly dueAt: string;
+  /** Then it is not before that: its time begins when the mail server has taken the letter about it. */
+  readonly waitsForMail?: true;
 }
 
 export function encodeWelcome(welcome: Welcome): Buffer {
@@ -69,8 +71,10 @@ function parseRecovery(value: unknown): PendingRecovery | undefined {
   const id = parseText(members.get('id'), parseId);
   const dueAt = parseText(members.get('dueAt'), parseTime);
   if (name === undefined || id === undefined || dueAt === undefined) return undefined;
-  return { id, name, dueAt };
+  return { id, name, dueAt, ...(members.get('waitsForMail') === true ? WAITS_FOR_MAIL : {}) };
 }
+
+const WAITS_FOR_MAIL = { waitsForMail: true } as const;
 
 function parseId(text: string): string | undefined {
   const fits = text.length <= WELCOME_LIMITS.idCharsMax && /^[\w-]+$/.test(text);

@@ -1,5 +1,6 @@
 // The present rows of all names and keys that the history tells of since a moment.
 import type { Kysely } from 'kysely';
+import { timesOf, waitingRecoveries } from './recovery-due.ts';
 import type { HistoryWord, RegistryTables } from './schema.ts';
 import type { ServedDomainRow } from './served-domains.ts';
 import type { NameRow, RegisteredDevice, RegistryChange } from './snapshot.ts';
@@ -91,18 +92,13 @@ export async function readNames(db: Transaction, about: ReadonlySet<string>): Pr
       .execute(),
   );
   const waiting = await inParts(about, (list) =>
-    db
-      .selectFrom('recoveries')
-      .select(['id', 'name', 'old_thumbprint', 'due_at'])
-      .where('state', '=', 'waiting')
-      .where('name', 'in', list)
-      .execute(),
+    waitingRecoveries(db).where('name', 'in', list).execute(),
   );
   const row = new Map(rows.map((one) => [one.name, one]));
   const recovery = new Map(
     waiting.map((one) => [
       one.name,
-      { id: one.id, oldThumbprint: one.old_thumbprint, dueAtMs: one.due_at },
+      { id: one.id, oldThumbprint: one.old_thumbprint, ...timesOf(one) },
     ]),
   );
   return [...about].map((name) => {

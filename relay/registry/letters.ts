@@ -1,7 +1,8 @@
 // Letters that wait to be sent. Whoever has a reason for one puts it here in the transaction that is the
 // reason, so that neither is there without the other; relays take what is due, each letter by one of them
 // at a time. Taking puts the next time off: that is the lease, and it ends by itself when a relay dies.
-// Every taking has a number of its own, and whoever has an older one writes nothing any more.
+// Every taking has a number of its own, and whoever has an older one writes nothing any more. How a letter
+// ends is a deed (deeds/letter-end.ts), for something may have waited for that.
 import type { Kysely } from 'kysely';
 import { takeTurn } from './certificates/turn.ts';
 import type { RegistryWork } from './database.ts';
@@ -26,6 +27,8 @@ export interface KeptLetter {
   readonly text: string;
   /** The deed must not be done without it. */
   readonly urgent?: boolean;
+  /** The id of a recovery that it tells of, whose delay begins when this letter ends (recovery-due.ts). */
+  readonly recovery?: string | undefined;
   /** What carries a secret (relay/portal/letters.ts) is not kept: it would be readable here. */
   readonly secret?: undefined;
 }
@@ -35,7 +38,7 @@ export interface KeptLetter {
  * one that is urgent is refused by throwing instead, so that its deed is not done.
  */
 export function keepLetter(letter: KeptLetter, nowMs: number): RegistryWork<boolean> {
-  const { to, subject, text, urgent = false } = letter;
+  const { to, subject, text, urgent = false, recovery } = letter;
   return async (db) => {
     const { perAddressMax, urgentMax } = LETTER_LIMITS;
     if ((await countFor(db, to)) >= perAddressMax + (urgent ? urgentMax : 0)) {
@@ -45,7 +48,7 @@ export function keepLetter(letter: KeptLetter, nowMs: number): RegistryWork<bool
     await db
       .insertInto('letters')
       .values({
-        ...{ id: makeId(), to_address: to, subject, body: text },
+        ...{ id: recovery ?? makeId(), to_address: to, subject, body: text },
         ...{ queued_at: nowMs, due_at: nowMs, attempts: 0, fence: 0 },
       })
       .execute();
@@ -107,19 +110,6 @@ export function takeLetters({
   };
 }
 
-/** It was sent, or never will be. False: somebody else has it by now. */
-export function endLetter({ id, fence }: TakenLetter): RegistryWork<boolean> {
-  return async (db) => {
-    const row = await db
-      .deleteFrom('letters')
-      .where('id', '=', id)
-      .where('fence', '=', fence)
-      .returning('id')
-      .executeTakeFirst();
-    return row !== undefined;
-  };
-}
-
 /** It was not sent. False: somebody else has it by now. */
 export function deferLetter(
   { id, fence, attempts }: TakenLetter,
@@ -134,17 +124,6 @@ export function deferLetter(
       .returning('id')
       .executeTakeFirst();
     return row !== undefined;
-  };
-}
-
-/** Throws away what nobody has sent or given up; resolves with how many. */
-export function sweepLetters(nowMs: number): RegistryWork<number> {
-  return async (db) => {
-    const swept = await db
-      .deleteFrom('letters')
-      .where('queued_at', '<', nowMs - LETTER_LIMITS.forgetMs)
-      .executeTakeFirst();
-    return Number(swept.numDeletedRows);
   };
 }
 

@@ -3,6 +3,7 @@
 // cheap while rows come and go.
 import type { Kysely } from 'kysely';
 import type { RegistryWork } from './database.ts';
+import { type RecoveryTimes, timesOf, type WaitingRow, waitingRecoveries } from './recovery-due.ts';
 import type { HistoryWord, NameState, RegistryTables } from './schema.ts';
 
 export const PAGE_LIMITS = {
@@ -225,14 +226,12 @@ export function listOrders({
   };
 }
 
-export interface ListedRecovery {
+export interface ListedRecovery extends RecoveryTimes {
   readonly id: string;
   readonly name: string;
   readonly ownerId: string;
   readonly oldThumbprint: string;
   readonly newThumbprint: string;
-  readonly begunAtMs: number;
-  readonly dueAtMs: number;
 }
 
 /** Those that wait: of an owner, or against a key. */
@@ -240,27 +239,26 @@ export function listRecoveries(
   of: { readonly ownerId: string } | { readonly oldThumbprint: string },
 ): RegistryWork<readonly ListedRecovery[]> {
   return async (db) => {
-    const waiting = db.selectFrom('recoveries').selectAll().where('state', '=', 'waiting');
+    const waiting = waitingRecoveries(db);
     const rows = await ('ownerId' in of
       ? waiting.where('owner_id', '=', of.ownerId)
       : waiting.where('old_thumbprint', '=', of.oldThumbprint)
     )
-      .orderBy('due_at')
+      .orderBy('recoveries.due_at')
       .limit(PAGE_LIMITS.rowsMax)
       .execute();
     return rows.map(toListedRecovery);
   };
 }
 
-function toListedRecovery(row: RegistryTables['recoveries']): ListedRecovery {
+function toListedRecovery(row: WaitingRow): ListedRecovery {
   return {
     id: row.id,
     name: row.name,
     ownerId: row.owner_id,
     oldThumbprint: row.old_thumbprint,
     newThumbprint: row.new_thumbprint,
-    begunAtMs: row.begun_at,
-    dueAtMs: row.due_at,
+    ...timesOf(row),
   };
 }
 

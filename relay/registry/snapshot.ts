@@ -3,6 +3,7 @@
 import { type DeviceName, parseDeviceName } from '../../dns/name.ts';
 import { ShardedMap } from '../../dns/sharded-map.ts';
 import { ChangedLists } from './changed-lists.ts';
+import type { RecoveryTimes } from './recovery-due.ts';
 import type { NameState } from './schema.ts';
 import { type OwnDomainEntry, OwnDomains, type ServedDomainRow } from './served-domains.ts';
 
@@ -17,12 +18,11 @@ export interface RegisteredDevice {
 }
 
 /** A name that will go to another key, unless somebody objects. */
-export interface WaitingRecovery {
+export interface WaitingRecovery extends RecoveryTimes {
   readonly id: string;
   readonly name: DeviceName;
   /** Who would lose the name. */
   readonly oldThumbprint: string;
-  readonly dueAtMs: number;
 }
 
 /** A row of `names`, and what waits for it. */
@@ -32,11 +32,7 @@ export interface NameRow {
   readonly state: NameState | undefined;
   readonly thumbprint: string | null;
   readonly successor: string | null;
-  readonly recovery?: {
-    readonly id: string;
-    readonly oldThumbprint: string;
-    readonly dueAtMs: number;
-  };
+  readonly recovery?: Omit<WaitingRecovery, 'name'>;
 }
 
 /** Rows that are new or different. */

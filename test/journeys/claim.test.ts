@@ -88,6 +88,7 @@ describe('a device is claimed', { timeout: 120_000 }, () => {
       event: 'opened',
       code: expect.stringMatching(/^[0-9A-Z]{4}-[0-9A-Z]{4}$/),
       url: `https://my.${ZONE}:${vendor.port}/claim?code=${opened['code']}`,
+      thumbprint: expect.stringMatching(/^[\w-]{43}$/),
       expiresInSeconds: expect.any(Number),
     });
     await relay.end('SIGKILL');
@@ -116,6 +117,8 @@ describe('a device is claimed', { timeout: 120_000 }, () => {
     await using claim = new Verb(['device', 'claim', ...config(files)]);
     const [, code] = await claim.printed(/^code (\S+)$/m);
     await claim.printed(/^url https:\S+$/m);
+    const [, shown] = await claim.printed(/^key (\S+)$/m);
+    expect((await owner.post('/v1/claims/look', { code })).json).toMatchObject({ device: shown });
     expect((await owner.approve('0000-0000', 'nora')).status).toBe(404);
     expect((await owner.post('/v1/claims/deny', { code })).status).toBe(204);
     const { code: exit, stdout, stderr } = await claim.outcome();

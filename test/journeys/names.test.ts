@@ -239,8 +239,10 @@ async function remembered({ vendor }: Life): Promise<void> {
     'freed by clock',
     'released by owner',
     'recovered by owner',
+    'recovery-told by clock',
     'recovery-begun by owner',
     'recovery-vetoed by device',
+    'recovery-told by clock',
     'recovery-begun by owner',
     'renamed by device',
   ]);

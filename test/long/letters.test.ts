@@ -1,5 +1,5 @@
 // A whole relay that is killed with -9 while the mail server is away, after it has acknowledged a
-// recovery: the relay that comes after it sends the letter with the veto.
+// recovery: the relay that comes after it sends the letter with the veto, and the delay begins with it.
 import { expect, onTestFinished, test } from 'vitest';
 import { generateKey } from '../../relay/protocol/key.ts';
 import { approveClaim } from '../../relay/registry/deeds/approve-claim.ts';
@@ -18,6 +18,11 @@ const ANN = 'ann@example.org';
 const FROM = '203.0.113.7';
 /** The second attempt comes after fifteen seconds, and is found within five. */
 const LETTER_WITHIN_MS = 60_000;
+
+interface Shown {
+  readonly dueAt: string;
+  readonly waitsForMail: boolean;
+}
 
 /** An owner with a device, a session of his, and the code that another device shows. */
 async function owner(registry: Registry): Promise<{ session: string; code: string }> {
@@ -47,6 +52,12 @@ test('the letter with the veto arrives after the relay was killed', async () => 
   expect(asked.json()).toMatchObject({ state: 'recovering', name: 'home-box' });
   const tried = () => relay.text.includes('not delivered yet');
   await until(tried, LETTER_WITHIN_MS, 'the first attempt');
+  const recovery = async () => {
+    const [shown] = (await ann.api('GET', '/v1/recoveries')).json()['recoveries'] as [Shown];
+    return { ...shown, dueMs: Date.parse(shown.dueAt) };
+  };
+  const before = await recovery();
+  expect(before.waitsForMail).toBe(true);
   expect(await relay.end('SIGKILL')).toBe('SIGKILL');
   const box = new Postbox();
   onTestFinished(() => box[Symbol.asyncDispose]());
@@ -54,6 +65,9 @@ test('the letter with the veto arrives after the relay was killed', async () => 
   await vendor.relay();
   const arrived = () => box.letters.length > 0;
   await until(arrived, LETTER_WITHIN_MS, 'the letter');
+  const isNoted = async () => !(await recovery()).waitsForMail;
+  await until(isNoted, LETTER_WITHIN_MS, 'its delay to begin');
+  expect((await recovery()).dueMs).toBeGreaterThan(before.dueMs);
   expect(box.letters).toMatchObject([
     { to: ANN, text: expect.stringMatching(/home-box is about to move.*\/names\/home-box/s) },
   ]);

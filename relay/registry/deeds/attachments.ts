@@ -4,6 +4,7 @@
 import { REVOCATION } from '../certificates/revocation-queue.ts';
 import type { DeedScope } from '../deed.ts';
 import { type HistoryEntry, record } from '../history.ts';
+import { type WaitingRow, waitingRecoveries } from '../recovery-due.ts';
 import type { HistoryWord, RegistryTables } from '../schema.ts';
 import { endDeviceOrders, replaceDeviceKeys } from './device-certificates.ts';
 import { endDomain } from './own-domain.ts';
@@ -53,13 +54,8 @@ export async function handOver(
 export async function waitingRecovery(
   { db }: DeedScope,
   name: string,
-): Promise<RecoveryRow | undefined> {
-  return db
-    .selectFrom('recoveries')
-    .selectAll()
-    .where('name', '=', name)
-    .where('state', '=', 'waiting')
-    .executeTakeFirst();
+): Promise<WaitingRow | undefined> {
+  return waitingRecoveries(db).where('name', '=', name).executeTakeFirst();
 }
 
 /** Ends a recovery, and tells the device that asked for it. */

@@ -6,6 +6,7 @@ import type { PublicKey } from '../../protocol/key.ts';
 import { countWrong, isLocked, networkOf } from '../attempts.ts';
 import type { RegistryWork } from '../database.ts';
 import type { Deed, DeedScope } from '../deed.ts';
+import { dueMs, timesOf, waitingRecoveries } from '../recovery-due.ts';
 import { RegistryError } from '../registry-error.ts';
 import type { RegistryTables } from '../schema.ts';
 import { hashTypedCode, makeCode, makeId } from '../secret.ts';
@@ -49,6 +50,8 @@ export interface ClaimState {
   readonly name?: string;
   /** When the name will be the device's, if nobody objects. */
   readonly dueAtMs?: number;
+  /** Then it is not before that (recovery-due.ts). */
+  readonly waitsForMail?: true;
 }
 
 /** What a person types. */
@@ -109,15 +112,14 @@ export function claimState(query: {
     if (row.state === 'open' && row.expires_at <= query.nowMs) return { state: 'expired' };
     if (row.name === null) return { state: row.state };
     if (row.state !== 'recovering') return { state: row.state, name: row.name };
-    const recovery = await db
-      .selectFrom('recoveries')
-      .select('due_at')
+    const recovery = await waitingRecoveries(db)
       .where('name', '=', row.name)
       .where('new_thumbprint', '=', query.thumbprint)
-      .where('state', '=', 'waiting')
       .executeTakeFirst();
-    const due = recovery === undefined ? {} : { dueAtMs: recovery.due_at };
-    return { state: row.state, name: row.name, ...due };
+    if (recovery === undefined) return { state: row.state, name: row.name };
+    const times = timesOf(recovery);
+    const waits = times.waitsForMail ? { waitsForMail: true as const } : {};
+    return { state: row.state, name: row.name, dueAtMs: dueMs(times, query.nowMs), ...waits };
   };
 }
 

@@ -4,6 +4,7 @@
 // run it again while it does any.
 import { sweepAttempts } from '../attempts.ts';
 import type { Deed, DeedScope } from '../deed.ts';
+import { waitingRecoveries } from '../recovery-due.ts';
 import { cancelOffer } from './attachments.ts';
 import { DOMAIN_LIMITS, endDomain } from './own-domain.ts';
 import { finishRecovery } from './recovery.ts';
@@ -48,13 +49,11 @@ export function lapse(): Deed<readonly Lapsed[]> {
 }
 
 async function lapseRecoveries(scope: DeedScope): Promise<Lapsed[]> {
-  const due = await scope.db
-    .selectFrom('recoveries')
-    .selectAll()
-    .where('state', '=', 'waiting')
-    .where('due_at', '<=', scope.nowMs)
-    .orderBy('due_at')
-    .orderBy('id')
+  const due = await waitingRecoveries(scope.db)
+    .where('letters.id', 'is', null)
+    .where('recoveries.due_at', '<=', scope.nowMs)
+    .orderBy('recoveries.due_at')
+    .orderBy('recoveries.id')
     .limit(LAPSE_LIMITS.rowsMax)
     .execute();
   const done: Lapsed[] = [];

@@ -5,6 +5,7 @@ import type { PublicKey } from '../../protocol/key.ts';
 import { actorText, type By } from '../actor.ts';
 import type { Deed, DeedScope } from '../deed.ts';
 import { record } from '../history.ts';
+import { dueMs, timesOf } from '../recovery-due.ts';
 import { RegistryError } from '../registry-error.ts';
 import type { RegistryTables } from '../schema.ts';
 import { makeId } from '../secret.ts';
@@ -25,6 +26,8 @@ const RECOVERY_LIMITS = {
 export type RecoveryRow = RegistryTables['recoveries'];
 
 export interface BegunRecovery {
+  readonly id: string;
+  /** Not before: see recovery-due.ts. */
   readonly dueAtMs: number;
   /** False: it was begun before, for the same key. */
   readonly isNew: boolean;
@@ -44,9 +47,9 @@ export async function beginRecovery(
   const actor = `owner:${ownerId}`;
   const waiting = await waitingRecovery(scope, name);
   if (waiting?.new_thumbprint === key.thumbprint) {
-    return { dueAtMs: waiting.due_at, isNew: false };
+    return { id: waiting.id, dueAtMs: dueMs(timesOf(waiting), nowMs), isNew: false };
   }
-  if (waiting !== undefined) throw recoveryWaits(name, waiting.due_at);
+  if (waiting !== undefined) throw recoveryWaits(name, dueMs(timesOf(waiting), nowMs));
   await assertNotRevoked(scope, key.thumbprint);
   await assertCooledDown(scope, name);
   await cancelOffer(scope, name, { actor, detail: 'a recovery began' });
@@ -66,7 +69,7 @@ export async function beginRecovery(
     .execute();
   const detail = `${id}, due ${new Date(due_at).toISOString()}, from ${old}`;
   await record(scope, 'recovery-begun', { actor, name, thumbprint: key.thumbprint, detail });
-  return { dueAtMs: due_at, isNew: true };
+  return { id, dueAtMs: due_at, isNew: true };
 }
 
 export interface EndedRecovery {

@@ -33,7 +33,7 @@ export function recoveryWaits(name: string, dueMs: number): RegistryError {
   const due = new Date(dueMs).toISOString();
   return new RegistryError(
     'ERR_RECOVERY_WAITING',
-    `The name ${name} is about to go to another device key (${due}). Withdraw that recovery, or ` +
+    `The name ${name} is about to go to another device key (not before ${due}). Withdraw that recovery, or ` +
       'wait for its end.',
   );
 }

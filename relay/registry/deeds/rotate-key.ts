@@ -1,6 +1,7 @@
 // A device takes a new key while it still has the old one: everything that the old one has goes to the
 // new one at once, and the old one is barred. (A device that lost its key goes through a recovery.)
 import type { PublicKey } from '../../protocol/key.ts';
+import { moveShare } from '../certificates/order-share.ts';
 import type { Deed, DeedScope } from '../deed.ts';
 import { record } from '../history.ts';
 import { RegistryError, unknownDevice } from '../registry-error.ts';
@@ -40,6 +41,7 @@ export function rotateKey({ thumbprint, newKey }: Rotation): Deed<readonly strin
     const names = await moveNames(scope, thumbprint, newKey.thumbprint);
     await moveWaiting(scope, thumbprint, newKey);
     await moveDeviceKeys(scope, { from: thumbprint, to: newKey.thumbprint });
+    await moveShare(db, { from: thumbprint, to: newKey.thumbprint });
     await db
       .updateTable('devices')
       .set({ revoked_at: nowMs })

@@ -5,6 +5,7 @@ import type { DeviceName } from '../../../dns/name.ts';
 import { actorText, type By } from '../actor.ts';
 import type { Deed, DeedScope } from '../deed.ts';
 import { record } from '../history.ts';
+import { dueMs, timesOf } from '../recovery-due.ts';
 import { RegistryError } from '../registry-error.ts';
 import type { RegistryTables } from '../schema.ts';
 import { hashTypedCode, makeCode, makeId } from '../secret.ts';
@@ -156,5 +157,5 @@ async function assertAddressee(
 
 async function assertNoRecovery(scope: DeedScope, name: string): Promise<void> {
   const waiting = await waitingRecovery(scope, name);
-  if (waiting !== undefined) throw recoveryWaits(name, waiting.due_at);
+  if (waiting !== undefined) throw recoveryWaits(name, dueMs(timesOf(waiting), scope.nowMs));
 }

@@ -1,13 +1,13 @@
 // The portal's certificate from files: exchanged when they change, kept when they cannot be used.
 import { createHash, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, TLSSocket } from 'node:tls';
 import { pino } from 'pino';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createAuthority } from '../../../certs/authority.ts';
 import { type Hostname, parseHostname } from '../../../dns/name.ts';
 import { TicketKeys } from '../../../relay/certificates/ticket-keys.ts';
@@ -111,9 +111,35 @@ describe('a certificate from files', () => {
     expect(lines.at(-1)).toContain('cannot be read');
     rmSync(files.certificate);
     await certificate.look();
-    expect(lines.at(-1)).toContain('it cannot be read');
+    expect(lines.at(-1)).toContain('it cannot be read (ENOENT)');
     expect(await served()).toBe(serial);
     expect(lines.join()).not.toContain('PRIVATE');
+  });
+
+  it('bug: a pair that was half copied for a moment is tried again, and told once', async () => {
+    const serial = await write(hostname);
+    await certificate.look();
+    const { certPem, keyPem } = await authority.issue([hostname]);
+    const next = new X509Certificate(certPem).serialNumber;
+    const at = new Date(Date.now() - 60_000);
+    // In place, and within one step of the clock: nothing but its bytes tells one from the other.
+    const writeKey = (text: string) => {
+      writeFileSync(files.key, text);
+      utimesSync(files.key, at, at);
+    };
+    writeFileSync(files.certificate, certPem);
+    writeKey(keyPem.slice(0, keyPem.length / 2).padEnd(keyPem.length, '\0'));
+    const told = lines.length;
+    for (let look = 0; look < 3; look += 1) await certificate.look();
+    expect(lines).toHaveLength(told + 1);
+    expect(lines.at(-1)).toContain('or its key cannot be read');
+    expect(await served()).toBe(serial);
+    writeKey(keyPem);
+    // By itself, within seconds.
+    const isTaken = () => expect(lines.at(-1)).toContain('a new certificate is in use');
+    await vi.waitFor(isTaken, { timeout: 30_000, interval: 50 });
+    expect(await served()).toBe(next);
+    expect(lines).toHaveLength(told + 2);
   });
 
   it('stays over the night when the chain behind the new one is none', async () => {

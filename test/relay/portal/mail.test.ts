@@ -1,10 +1,11 @@
 // Letters through a real SMTP server: what owners get, and what becomes of letters that are stored nowhere
 // when the server is down, refuses for now, or refuses for ever. Those that are kept: post.test.ts.
 import { pino } from 'pino';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Lapses } from '../../../relay/lapses.ts';
 import { openMail } from '../../../relay/portal/mail.ts';
 import { SecretMail } from '../../../relay/portal/secret-mail.ts';
+import { keepLetter } from '../../../relay/registry/letters.ts';
 import { freePort } from '../../world/free-port.ts';
 import { PortalStand } from '../../world/portal-stand.ts';
 import { Postbox } from '../../world/postbox.ts';
@@ -40,6 +41,9 @@ afterAll(async () => {
   await postbox[Symbol.asyncDispose]();
 });
 
+const HOUR_MS = 3_600_000;
+const TOLD = { recoveries: [{ name: 'home-box', waitsForMail: false }] };
+
 describe('owners are told', () => {
   it('the link to sign in, which is in no log', async () => {
     const visitor = stand.visitor();
@@ -72,6 +76,17 @@ describe('owners are told', () => {
     const page = await alice.get('/names/home-box');
     expect(page.body).toContain('about to move to another device');
     const [, id = ''] = /\/recoveries\/([\w-]+)\/veto/.exec(page.body) ?? [];
+    const shown = async () => (await alice.api('GET', '/v1/recoveries')).json();
+    const isNoted = async () => expect(await shown()).toMatchObject(TOLD);
+    await vi.waitFor(isNoted, { timeout: 30_000, interval: 50 });
+    // As though the mail server had not taken it.
+    const { registry } = stand;
+    const letter = { to: 'alice@example.org', subject: 'x', text: 'x', recovery: id };
+    await registry.write(keepLetter(letter, Date.now() + HOUR_MS));
+    expect(await shown()).toMatchObject({ recoveries: [{ waitsForMail: true }] });
+    const waits = (await alice.get('/names/home-box')).body;
+    expect(waits).toMatch(/Not before .* a time that is still open/);
+    expect(waits).toContain('has not taken the letter about it yet');
     expect((await alice.form(`/recoveries/${id}/veto`)).headers.location).toBe('/?done=vetoed');
     await postbox.letter('alice@example.org', /was stopped/);
     expect(postbox.letters.filter(({ text }) => /home-box is about to/.test(text))).toHaveLength(1);

@@ -15,14 +15,15 @@ import { exposeLetters } from '../../../relay/portal/metrics.ts';
 import { POST_LIMITS, Post } from '../../../relay/portal/post.ts';
 import { also } from '../../../relay/registry/deed.ts';
 import { enroll } from '../../../relay/registry/deeds/enroll.ts';
+import { sweepLetters } from '../../../relay/registry/deeds/letter-end.ts';
 import {
   countLetters,
   type KeptLetter,
   keepLetter,
   LETTER_LIMITS,
-  sweepLetters,
   takeLetters,
 } from '../../../relay/registry/letters.ts';
+import { timesOf, waitingRecoveries } from '../../../relay/registry/recovery-due.ts';
 import type { Registry } from '../../../relay/registry/registry.ts';
 import { freePort } from '../../world/free-port.ts';
 import { Postbox } from '../../world/postbox.ts';
@@ -40,6 +41,8 @@ import {
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const EVE = 'eve@example.org';
+/** A recovery that is not there. */
+const NONE = { begun_at: 0, due_at: 0, letter_id: null };
 const LETTER = { to: EVE, subject: 'Hello', text: 'A text.\n' };
 
 /** A clock that a test moves, and what is logged. */
@@ -49,7 +52,11 @@ class Stand {
   nowMs = Date.UTC(2026, 10, 21);
 
   /** A relay's post, at a mail server. */
-  async post(registry: Pick<Registry, 'read' | 'write'>, port: number, auth = {}): Promise<Post> {
+  async post(
+    registry: Pick<Registry, 'read' | 'write' | 'perform'>,
+    port: number,
+    auth = {},
+  ): Promise<Post> {
     const smtp = { host: '127.0.0.1', port, secure: false, from: 'names@vendor.test', ...auth };
     const portal = hostname('my.vendor.test');
     const deliver = await openMail({ config: { smtp }, hostname: portal, log: this.log });
@@ -121,9 +128,9 @@ onBothEngines(requires('initdb', 'setpriv'), (anyWorld) => {
     const said = await killedRelay(world);
     expect(said).toContain('the first: bound');
     const registry = await world.open();
-    expect(
-      await registry.read((db) => db.selectFrom('recoveries').selectAll().execute()),
-    ).toHaveLength(1);
+    const recoveries = () => registry.read((db) => waitingRecoveries(db).execute());
+    const [begun, ...others] = await recoveries();
+    expect([timesOf(begun ?? NONE).waitsForMail, others]).toEqual([true, []]);
     const stand = new Stand();
     const { box, port } = await postbox();
     const post = await stand.post(registry, port);
@@ -136,6 +143,10 @@ onBothEngines(requires('initdb', 'setpriv'), (anyWorld) => {
     const letter = await box.letter(EVE, /home-box is about to move/);
     expect(letter).toContain('https://my.vendor.test/names/home-box');
     expect([box.letters.length, await waiting(registry)]).toEqual([1, 0]);
+    // Its delay begins with the letter, and not when it was asked for.
+    const [told] = await recoveries();
+    expect(timesOf(told ?? NONE).waitsForMail).toBe(false);
+    expect(told?.due_at).toBeGreaterThan(begun?.due_at ?? Infinity);
   });
 
   test('a deed and its letter are both there or neither', async () => {
@@ -277,8 +288,9 @@ test('a relay that stops while it takes letters sends them first, and leaves non
   const registry = await (await makeWorld()).open();
   const { box, port } = await postbox();
   const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const slow: Pick<Registry, 'read' | 'write'> = {
+  const slow: Pick<Registry, 'read' | 'write' | 'perform'> = {
     read: (work) => registry.read(work),
+    perform: (deed) => registry.perform(deed),
     write: async (work) => {
       asked.resolve();
       await gate.promise;
@@ -309,9 +321,13 @@ test('an address that looks like two is one: nobody else gets a letter by it', a
 test('what nobody sends, for no relay has a mail server any more, is thrown away after a week', async () => {
   const stand = new Stand();
   const registry = await (await makeWorld()).open();
-  await stand.keep(registry);
   const { forgetMs } = LETTER_LIMITS;
-  expect(await registry.write(sweepLetters(stand.nowMs + forgetMs))).toBe(0);
-  expect(await registry.write(sweepLetters(stand.nowMs + forgetMs + 1))).toBe(1);
+  stand.nowMs = Date.now() - forgetMs + HOUR_MS;
+  await stand.keep(registry);
+  expect(await registry.perform(sweepLetters())).toBe(0);
+  stand.nowMs -= HOUR_MS + 1;
+  await stand.keep(registry);
+  expect(await registry.perform(sweepLetters())).toBe(1);
+  await registry.write((db) => db.deleteFrom('letters').execute());
   expect(await waiting(registry)).toBe(0);
 });

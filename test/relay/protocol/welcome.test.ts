@@ -42,6 +42,18 @@ describe('a welcome', () => {
     if (welcome !== undefined) expect(parseWelcome(encodeWelcome(welcome))).toEqual(welcome);
   });
 
+  test('tells of a recovery whether it waits for the mail server, in one word', () => {
+    const recovery = (more: string) =>
+      `{"id":"r","name":"alice","dueAt":"2026-11-21T02:40:31Z"${more}}`;
+    const told = [',"waitsForMail":true', ',"waitsForMail":"soon"', ''].map(recovery).join();
+    const text = `{"epoch":7,"names":[],"zone":"vendor.dev","recoveries":[${told}]}`;
+    const welcome = parseWelcome(Buffer.from(text));
+    expect(welcome?.recoveries.map(({ waitsForMail }) => waitsForMail)).toEqual([
+      ...[true, undefined, undefined],
+    ]);
+    if (welcome !== undefined) expect(parseWelcome(encodeWelcome(welcome))).toEqual(welcome);
+  });
+
   test('never has more recoveries than a person reads', () => {
     const welcome = parseWelcome(Buffer.from('{"epoch":7,"names":["alice"],"zone":"vendor.dev"}'));
     if (welcome === undefined) throw new Error('unreachable');

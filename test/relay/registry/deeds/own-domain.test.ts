@@ -70,7 +70,8 @@ describe.each(ENGINES)('on $engine, an own domain', (engine) => {
     const { target } = await wanting(world, 'alice');
     const { registry, nowMs } = world;
     const aheadMs = nowMs + 3_650 * DAY;
-    const took = { nowMs: aheadMs, leaseMs: 60_000, max: 9 };
+    const nobody = { perHolderMax: 9, underWay: new Map<string, number>() };
+    const took = { nowMs: aheadMs, leaseMs: 60_000, max: 9, ...nobody };
     expect(await registry.write(takeDueDomains(took))).toMatchObject([{ target }]);
     expect(await registry.read(areDomainsDue(nowMs))).toBe(false);
     await registry.write(recallDomains(nowMs));

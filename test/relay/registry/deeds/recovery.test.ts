@@ -33,7 +33,7 @@ describe.each(ENGINES)('on $engine, a recovery', (engine) => {
   test('waits for its delay, and then moves the name at once', async () => {
     const { world, owner, old, claim, outcome, id } = await begun(engine);
     const dueAtMs = world.nowMs + DAY;
-    expect(outcome).toEqual({ kind: 'recovering', name: 'alice', dueAtMs, isNew: true });
+    expect(outcome).toEqual({ kind: 'recovering', name: 'alice', id, dueAtMs, isNew: true });
     expect(await claim.state()).toEqual({ state: 'recovering', name: 'alice', dueAtMs });
     expect(world.registry.snapshot.recoveriesAgainst(old.key.thumbprint)).toMatchObject([
       { id, name: 'alice', dueAtMs },
