@@ -1,8 +1,12 @@
 // What the vendor asks of the certificates that authorities sign for him: which there are, when the next
 // ones come and what went wrong, which are revoked; a new one now.
+import { readConfig } from './config-file.ts';
+import type { Hostname } from './dns/name.ts';
+import { domainOf, nameOf } from './name-argument.ts';
 import { print, printJson, printJsonList } from './printing.ts';
 import { mapped, pages, time } from './registry-pages.ts';
 import { WITH_DEVICE_MS } from './relay/certificates/device-work.ts';
+import { relaySchema } from './relay/config.ts';
 import { printable } from './relay/entrance/printable.ts';
 import {
   type ListedCertificate,
@@ -17,14 +21,14 @@ import { withRegistry } from './relay-registry.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface CertificateFlags {
-  /** The shortest name of a certificate; all certificates without it. */
-  readonly subject?: string | undefined;
+  /** As it was typed: a name, or the shortest hostname of a certificate; all certificates without it. */
+  readonly name?: string | undefined;
   readonly limit?: number | undefined;
   readonly json: boolean;
 }
 
 export function listCertificates(configFile: string, flags: CertificateFlags): Promise<void> {
-  const { subject } = flags;
+  const subject = flags.name === undefined ? undefined : subjectOf(configFile, flags.name);
   return withRegistry(configFile, async ({ registry, config }) => {
     const page = (last: ListedCertificate | undefined, limit: number) =>
       readCertificates({
@@ -60,20 +64,29 @@ export function listCertificates(configFile: string, flags: CertificateFlags): P
 /** A running relay begins within seconds; a device that is connected to one hears of it as soon. */
 export async function renewCertificate(
   configFile: string,
-  subject: string,
+  name: string,
   json: boolean,
 ): Promise<void> {
-  const asked = await withRegistry(configFile, ({ registry }) =>
-    registry.write(askNow({ subject })),
-  );
+  const subject = subjectOf(configFile, name);
+  const asked = await withRegistry(configFile, ({ registry, config }) => {
+    if (config.certificates.authorities.length === 0) throw new UsageError(LOCAL.trim());
+    return registry.write(askNow({ subject }));
+  });
   if (asked.length === 0) {
     throw new UsageError(
-      `No certificate is wanted for ${subject}. See the names: waygate relay certs --config FILE`,
+      `No certificate is wanted for ${subject}. See the names: waygate relay certs --config ${configFile}`,
     );
   }
   if (json) return printJson({ subject, outcome: 'asked', certificates: asked.length });
   const device = asked.includes('device') ? ', for a device when it comes with a new key' : '';
-  return print(`${subject}: ordered next${device}; see: waygate relay certs ${subject}`);
+  const look = `waygate relay certs ${subject} --config ${configFile}`;
+  return print(`${subject}: ordered next${device}; see: ${look}`);
+}
+
+/** `alice` is meant as the vendor calls her; whatever has a dot, as the world does. */
+function subjectOf(configFile: string, name: string): Hostname {
+  const { zone } = readConfig(configFile, relaySchema);
+  return domainOf('NAME', name.includes('.') ? name : `${nameOf('NAME', name)}.${zone}`);
 }
 
 /** There is nothing to order. */

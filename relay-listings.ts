@@ -33,7 +33,11 @@ export function listNames(configFile: string, flags: ListFlags): Promise<void> {
       });
     const rows = pages(registry, page, flags.limit);
     if (flags.json) return printJsonList(mapped(rows, (row) => nameJson(row, registry)));
-    for await (const row of rows) await print(nameLine(row, registry));
+    const none = name === undefined ? 'There are no names yet.' : `Nobody has the name ${name}.`;
+    await printLines(
+      mapped(rows, (row) => nameLine(row, registry)),
+      none,
+    );
   });
 }
 
@@ -50,9 +54,14 @@ export function listOwners(configFile: string, flags: Omit<ListFlags, 'name'>): 
         })),
       );
     }
-    for await (const { id, email, names } of rows) {
-      await print(`${id.padEnd(16)}  ${(email ?? 'no address').padEnd(40)}  ${names} names`);
-    }
+    await printLines(
+      mapped(
+        rows,
+        ({ id, email, names }) =>
+          `${id.padEnd(16)}  ${(email ?? 'no address').padEnd(40)}  ${names} names`,
+      ),
+      'Nobody has signed in yet.',
+    );
   });
 }
 
@@ -74,11 +83,26 @@ export function listHistory(configFile: string, flags: ListFlags): Promise<void>
         })),
       );
     }
-    for await (const { atMs, what, name: about, actor, detail } of rows) {
-      const words = detail === undefined ? '' : `  ${detail}`;
-      await print(`${time(atMs)}  ${what.padEnd(18)}  ${about ?? '-'}  by ${actor}${words}`);
-    }
+    await printLines(
+      mapped(rows, deedLine),
+      `Nothing has happened to ${name === undefined ? 'any name yet' : `the name ${name}`}.`,
+    );
   });
+}
+
+/** `none` goes to stderr when there is no line: an empty list looks like a command that did nothing. */
+async function printLines(lines: AsyncIterable<string>, none: string): Promise<void> {
+  let printed = 0;
+  for await (const line of lines) {
+    await print(line);
+    printed += 1;
+  }
+  if (printed === 0) process.stderr.write(`${none}\n`);
+}
+
+function deedLine({ atMs, what, name, actor, detail }: ListedDeed): string {
+  const words = detail === undefined ? '' : `  ${detail}`;
+  return `${time(atMs)}  ${what.padEnd(18)}  ${name ?? '-'}  by ${actor}${words}`;
 }
 
 function nameJson(row: ListedName, registry: Registry) {

@@ -10,17 +10,16 @@ export function addCertificates(relay: Command): void {
   verb(relay, 'certs [name]', 'list certificates: until when, when the next comes, what failed')
     .option('--limit <count>', 'at most so many', count(1, 999_999_999))
     .action(async (name: string | undefined, { config, json, limit }: ListFlags) => {
-      const [{ listCertificates }, { domainOf }] = await needed();
-      const subject = name === undefined ? undefined : domainOf('NAME', name);
-      await listCertificates(config, { subject, limit, json: json === true });
+      const { listCertificates } = await import('./relay-certificates.ts');
+      await listCertificates(config, { name, limit, json: json === true });
     });
   verb(
     relay,
     'renew-cert <name>',
     'order a certificate anew, now; the relay may be running',
   ).action(async (name: string, { config, json }: ConfigFlags) => {
-    const [{ renewCertificate }, { domainOf }] = await needed();
-    await renewCertificate(config, domainOf('NAME', name), json === true);
+    const { renewCertificate } = await import('./relay-certificates.ts');
+    await renewCertificate(config, name, json === true);
   });
   addEnvelopeKeys(relay);
 }
@@ -70,8 +69,4 @@ function addEnvelopeKeys(relay: Command): void {
       const { forgetSealedKeys } = await import('./relay-envelope-keys.ts');
       await forgetSealedKeys(config, json === true);
     });
-}
-
-function needed() {
-  return Promise.all([import('./relay-certificates.ts'), import('./name-argument.ts')]);
 }

@@ -50,12 +50,13 @@ async function begin(calls: OrderCalls, wish: Order): Promise<AcmeOrder> {
  * What is to be replaced is a wish. An authority that has replaced it already (RFC 9773, section 5), or
  * dislikes it for any other reason of its own, may still sign without it.
  */
-async function create(calls: OrderCalls, { names, replaces }: Order): Promise<AcmeOrder> {
+async function create(calls: OrderCalls, { names, replaces, asNew }: Order): Promise<AcmeOrder> {
   if (replaces === undefined) return calls.create(names, undefined);
   try {
     return await calls.create(names, replaces);
   } catch (error) {
     if (!(error instanceof OrderError) || !isAboutWish(error)) throw error;
+    await asNew?.();
     return calls.create(names, undefined);
   }
 }

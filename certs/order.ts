@@ -57,6 +57,8 @@ export interface Order {
   readonly csr: Buffer;
   /** ARI identifier of the certificate that this one replaces. */
   readonly replaces?: string | undefined;
+  /** Asked before it is ordered without `replaces` after all, as any new one; rejects: it is not. */
+  asNew?(): Promise<void>;
   /** An order that was begun before, to be taken up again with the same request. */
   readonly url?: string | undefined;
   /** Keeps the URL of the order; nothing else is done before it has resolved. */

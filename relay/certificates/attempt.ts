@@ -9,7 +9,12 @@ import type { AcmeAuthority } from '../../certs/order.ts';
 import { renewAtMs } from '../../certs/renewal.ts';
 import type { Hostname } from '../../dns/name.ts';
 import type { DomainConsent } from '../domains/domains.ts';
-import { type Spent, spendOrder } from '../registry/certificates/budget.ts';
+import {
+  type OrderSpending,
+  type Spent,
+  spendAsNew,
+  spendOrder,
+} from '../registry/certificates/budget.ts';
 import { keepOwnKey } from '../registry/certificates/device-keys.ts';
 import { finishWork } from '../registry/certificates/finish.ts';
 import {
@@ -26,6 +31,7 @@ import type { CertificateAuthority } from './certificate-authority.ts';
 import { seedOf } from './certificate-seed.ts';
 import { isWithDevice, WITH_DEVICE_MS } from './device-work.ts';
 import { type Ending, LeaseLost, NotNow, settleFailure } from './failed-attempt.ts';
+import { type Later, laterOf, NoRoom, noRoom } from './no-room.ts';
 import type { MakeProver } from './provers.ts';
 
 export interface AttemptParts {
@@ -82,11 +88,6 @@ export async function attempt(job: Job, parts: AttemptParts, signal: AbortSignal
   }
 }
 
-interface Later {
-  readonly waitUntilMs: number;
-  readonly why: string;
-}
-
 interface Surroundings {
   readonly parts: AttemptParts;
   readonly signal: AbortSignal;
@@ -104,7 +105,7 @@ async function tryEach(
     // Without a turn of the event loop after it was found ready.
     authority.rest.begin();
     try {
-      const refusal = await trial.run();
+      const refusal = await trial.run().catch(laterOf);
       if (refusal === undefined) return undefined;
       if (later === undefined || refusal.waitUntilMs < later.waitUntilMs) later = refusal;
     } catch (error) {
@@ -123,10 +124,8 @@ class Trial {
   readonly #authority: CertificateAuthority;
   readonly #parts: AttemptParts;
   readonly #signal: AbortSignal;
-  /** `spent`: the budget is, and the authority has no order yet; exempt: no budget counts it. */
-  readonly state: { begun: 'no' | 'spent' | 'begun'; exempt: boolean } = {
-    ...{ begun: 'no', exempt: false },
-  };
+  /** `spent`: the budget is, and the authority has no order yet. */
+  readonly state: { begun: 'no' | 'spent' | 'begun' } = { begun: 'no' };
 
   constructor(job: Job, authority: CertificateAuthority, { parts, signal }: Surroundings) {
     this.#job = job;
@@ -137,13 +136,14 @@ class Trial {
 
   async run(): Promise<Later | undefined> {
     const acme = await this.#authority.open();
-    const request = (await this.#takenUp(acme)) ?? (await this.#new(acme));
+    const request = (await this.#takenUp()) ?? (await this.#new(acme));
     if ('waitUntilMs' in request) return request;
     const { csr, url, replaces } = request;
     const { names } = this.#job;
     const done = await acme.order({
       ...{ names, csr, url, replaces, signal: this.#signal },
-      prover: this.#parts.makeProver(this.#job),
+      prover: await this.#parts.makeProver(this.#job, this.#authority.caaIssuer.identities),
+      asNew: () => this.#asNew(),
       begun: (orderUrl) => this.#keep(request, orderUrl),
     });
     await this.#finish(request, done);
@@ -151,14 +151,13 @@ class Trial {
   }
 
   /** The order that is under way here, if what was kept of it is whole. */
-  async #takenUp(acme: AcmeAuthority): Promise<Request | undefined> {
+  async #takenUp(): Promise<Request | undefined> {
     const { order, names, csr: deviceCsr, subject, purpose } = this.#job;
     if (order === undefined) return undefined;
     const csr = Buffer.from(order.csr ?? deviceCsr ?? '', 'base64');
     const here = order.ca === this.#authority.name && judgeCsr(csr, names).ok;
     if (here && (purpose === 'device' || this.#opens(order.key, subject))) {
       this.state.begun = 'begun';
-      this.state.exempt = this.#replacing(acme).exempt;
       return { csr, key: order.key, url: order.url };
     }
     await this.#held(abandonOrder(this.#job, this.#parts.now()));
@@ -176,14 +175,13 @@ class Trial {
   }
 
   async #new(acme: AcmeAuthority): Promise<Request | Later> {
-    const { registry, envelope, zone, now } = this.#parts;
+    const { registry, envelope, now } = this.#parts;
     const { purpose, subject, names, csr: deviceCsr } = this.#job;
     await this.#consented();
     const { replaces, exempt } = this.#replacing(acme);
-    const cost = spending(this.#job, this.#authority, { zone, exempt, nowMs: now() });
-    const spent = await registry.write(spendOrder(cost));
+    const spent = await registry.write(spendOrder(this.#cost(exempt)));
     if (!spent.ok) return this.#later(spent);
-    Object.assign(this.state, { begun: 'spent', exempt });
+    this.state.begun = 'spent';
     if (purpose === 'device') {
       return { csr: Buffer.from(deviceCsr ?? '', 'base64'), key: undefined, replaces };
     }
@@ -193,11 +191,21 @@ class Trial {
     return { csr, key: envelope.seal(keyPem, aboutCertificate(subject)), replaces };
   }
 
-  #later({ which, untilMs }: Extract<Spent, { ok: false }>): Later {
-    const why = `The budget of ${this.#authority.name} is spent (${which}).`;
-    // Of a domain that fails again and again, people want to know why, and not how often that may be.
-    const told = which === 'perDomainPerHour' ? this.#job.lastError : undefined;
-    return { waitUntilMs: untilMs, why: told ?? why };
+  #cost(exempt: boolean): OrderSpending {
+    const { zone, now } = this.#parts;
+    return spending(this.#job, this.#authority, { zone, exempt, nowMs: now() });
+  }
+
+  /** A renewal that the authority takes for none. */
+  async #asNew(): Promise<void> {
+    const cost = this.#cost(true);
+    const spent = await this.#parts.registry.write(spendAsNew(cost));
+    if (!spent.ok) throw new NoRoom(this.#later(spent));
+  }
+
+  #later(refusal: Extract<Spent, { ok: false }>): Later {
+    const place = { ca: this.#authority.name, zone: this.#parts.zone };
+    return noRoom(this.#job, place, refusal);
   }
 
   /** What is told to be replaced, where that can be told; in its window it is in no budget. */

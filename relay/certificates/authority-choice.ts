@@ -5,7 +5,9 @@ import type { Hostname } from '../../dns/name.ts';
 import { registeredDomain } from '../registered-domain.ts';
 import type { OrderSpending } from '../registry/certificates/budget.ts';
 import type { Job } from '../registry/certificates/job.ts';
+import { URGENCY } from '../registry/certificates/work.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
+import { deviceRenewalMs } from './device-work.ts';
 
 /** An order at an authority that is limited waits so long for it; else another authority begins anew. */
 const ORDER_PATIENCE_MS = 3_600_000;
@@ -65,10 +67,19 @@ export function spending(
   const { ordersPer3Hours, certificatesPerWeek } = authority.budget;
   return {
     ...{ ca: authority.name, purpose, subject, exempt, nowMs },
+    fresh: isFresh(job, nowMs),
     domain: countedDomain(subject, zone),
     nameSet: [...names].sort().join(','),
     budget: { ordersPer3Hours, certificatesPerWeek, perExactSetPerWeek: PER_EXACT_SET },
   };
+}
+
+/** It keeps nothing that is in use: the name is new, or its device comes with another key before it is time. */
+function isFresh({ purpose, urgency, present }: Job, nowMs: number): boolean {
+  // The zone's serves all others; and what the operator asks for is his.
+  if (urgency <= URGENCY.asked) return false;
+  if (present === undefined) return true;
+  return purpose === 'device' && nowMs < deviceRenewalMs(present);
 }
 
 /** The certificate that the next one replaces, as this authority calls it, and whether it is time. */

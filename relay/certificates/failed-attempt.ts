@@ -60,8 +60,6 @@ export interface FailedAttempt {
   readonly parts: AttemptParts;
   readonly signal: AbortSignal;
   readonly begun: 'no' | 'spent' | 'begun';
-  /** No budget counts the order. */
-  readonly exempt: boolean;
 }
 
 /** Rejects when the registry is away. */
@@ -165,15 +163,16 @@ const SOON_MS = 1_000;
 
 /** Authorities count orders that were begun, and certificates; what is neither must not count. */
 async function giveBack(
-  { job, authority, parts, begun, exempt }: FailedAttempt,
+  { job, authority, parts, begun }: FailedAttempt,
   { order, used }: Verdict,
 ): Promise<void> {
   const nothingCame = begun === 'spent' || (begun === 'begun' && order === 'dead' && !used);
-  // What was never counted would be taken off another certificate of these names.
-  if (!nothingCame || exempt) return;
+  if (!nothingCame) return;
   const { zone, now, registry } = parts;
-  const { ca, subject, nameSet } = spending(job, authority, { zone, exempt: false, nowMs: now() });
-  await registry.write(giveBackOrder({ ca, subject, nameSet, begun: begun === 'begun' }));
+  const { ca, purpose, subject, nameSet } = spending(job, authority, {
+    ...{ zone, exempt: false, nowMs: now() },
+  });
+  await registry.write(giveBackOrder({ ca, purpose, subject, nameSet, begun: begun === 'begun' }));
 }
 
 /** Where a fault of ours is; its message is left out (see `faultOf`). */

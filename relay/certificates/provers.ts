@@ -2,10 +2,11 @@
 // An own domain leads to the relay, so the relay answers for it; its wildcard can only be proven by DNS,
 // which its owner has delegated to us by a CNAME at `_acme-challenge`.
 import type { Logger } from 'pino';
-import type { ChallengeType, Proof, Prover } from '../../certs/order.ts';
-import { type Hostname, splitHostname } from '../../dns/name.ts';
+import type { Proof, Prover } from '../../certs/order.ts';
+import { type Hostname, parseHostname, splitHostname } from '../../dns/name.ts';
 import type { ChallengePublication } from '../challenge-publication.ts';
-import { directChallenges } from '../domains/proving-challenges.ts';
+import { parseNarrowed } from '../domains/own-domain-report.ts';
+import { type DirectChallenge, directChallenges } from '../domains/proving-challenges.ts';
 import { hideAnswer, showAnswer } from '../registry/certificates/answers.ts';
 import type { Job } from '../registry/certificates/job.ts';
 import { withdrawChallenge } from '../registry/deeds/challenge.ts';
@@ -29,23 +30,51 @@ export interface ProverParts {
   readonly now: () => number;
 }
 
-/** Makes the prover of an attempt; what failed one time gives way to what else there is the next time. */
-export type MakeProver = (job: Pick<Job, 'attempts' | 'names'>) => Prover;
+/**
+ * Makes the prover of an attempt at an authority that CAA records know by these names, none if it has not
+ * told; what failed one time gives way to what else there is the next time.
+ */
+export type MakeProver = (
+  job: Pick<Job, 'attempts' | 'names'>,
+  identities: readonly string[],
+) => Prover | Promise<Prover>;
 
 export function provers(parts: ProverParts): MakeProver {
   const { zone, plainHttp } = parts;
-  const direct: readonly ChallengeType[] = directChallenges(plainHttp);
-  return ({ attempts, names }) => ({
-    choose: (hostname) => {
-      // A domain with a wildcard is proven as the wildcard is: what is delegated anyway is enough.
-      const byDns =
-        splitHostname(hostname, zone).kind !== 'outside' || names.includes(`*.${hostname}`);
-      if (byDns) return ['dns-01'];
-      return attempts % 2 === 0 ? direct : direct.toReversed();
-    },
-    show: (proof, signal) =>
-      proof.type === 'dns-01' ? publish(parts, proof, signal) : answer(parts, proof),
-  });
+  const known = directChallenges(plainHttp);
+  return async ({ attempts, names }, identities) => {
+    // A domain with a wildcard is proven as the wildcard is: what is delegated anyway is enough.
+    const byDns = (hostname: Hostname) =>
+      splitHostname(hostname, zone).kind !== 'outside' || names.includes(`*.${hostname}`);
+    const [own] = names.flatMap((name) => parseHostname(name) ?? []).filter((name) => !byDns(name));
+    const direct = own === undefined ? known : await admitted(parts, own, { known, identities });
+    const inTurn = attempts % 2 === 0 ? direct : direct.toReversed();
+    return {
+      choose: (hostname) => (byDns(hostname) ? ['dns-01'] : inTurn),
+      show: (proof, signal) =>
+        proof.type === 'dns-01' ? publish(parts, proof, signal) : answer(parts, proof),
+    };
+  };
+}
+
+/**
+ * Those that the CAA records of the domain leave the authority, as they were seen at the last look: by any
+ * other it would fail, and count that.
+ */
+async function admitted(
+  { registry }: ProverParts,
+  domain: Hostname,
+  {
+    known,
+    identities,
+  }: { readonly known: readonly DirectChallenge[]; readonly identities: readonly string[] },
+): Promise<readonly DirectChallenge[]> {
+  const row = await registry.read(domainHolder(domain));
+  const narrowed = parseNarrowed(row?.finding ?? null).filter(
+    ({ issuer }) => identities.length === 0 || identities.includes(issuer),
+  );
+  const left = known.filter((type) => narrowed.some(({ methods }) => methods.includes(type)));
+  return left.length === 0 ? known : left;
 }
 
 type TakeAway = () => Promise<void>;

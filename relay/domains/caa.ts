@@ -31,29 +31,70 @@ export interface CaaQuestion {
   readonly methods: readonly string[];
 }
 
-export function judgeCaa(
-  lookup: CaaLookup,
-  question: CaaQuestion,
-): { readonly verdict: Verdict; readonly step: DomainStep } {
+/** The challenges by which an authority may have the domain proven, where records leave it not all of them. */
+export interface NarrowedIssuer {
+  /** As records name it. */
+  readonly issuer: string;
+  /** Of those that we answer. */
+  readonly methods: readonly string[];
+}
+
+export interface CaaJudgement {
+  readonly verdict: Verdict;
+  readonly step: DomainStep;
+  readonly narrowed: readonly NarrowedIssuer[];
+}
+
+export function judgeCaa(lookup: CaaLookup, question: CaaQuestion): CaaJudgement {
   const expected = expectation(question);
   if (lookup.kind === 'none')
     return fine('There is no CAA record: every authority may sign.', expected);
   if (lookup.kind === 'failed') {
     const found = `CAA records of ${lookup.at} could not be looked up: ${lookup.why}.`;
     const next = 'This is tried again by itself. No authority signs before it can be looked up.';
-    return { verdict: 'unknown', step: { step: 'caa', state: 'waiting', found, expected, next } };
+    const step = { step: 'caa', state: 'waiting', found, expected, next } as const;
+    return { verdict: 'unknown', step, narrowed: [] };
   }
   const { at, records } = lookup;
   const hindrance = hindranceIn(records, question);
-  if (hindrance === undefined) return fine(`${wordsOf(records)} at ${at}.`, expected);
+  if (hindrance === undefined) {
+    return fine(`${wordsOf(records)} at ${at}.`, expected, narrowedBy(records, question));
+  }
   const found = `${wordsOf(records)} at ${at} forbids it: ${hindrance.why}.`;
   const next = `${hindrance.remedy(at)} Then it goes on by itself.`;
-  return { verdict: 'wrong', step: { step: 'caa', state: 'wrong', found, expected, next } };
+  const step = { step: 'caa', state: 'wrong', found, expected, next } as const;
+  return { verdict: 'wrong', step, narrowed: [] };
 }
 
-function fine(found: string, expected: string) {
+function fine(
+  found: string,
+  expected: string,
+  narrowed: readonly NarrowedIssuer[] = [],
+): CaaJudgement {
   const step: DomainStep = { step: 'caa', state: 'ok', found, expected };
-  return { verdict: 'right', step } as const;
+  return { verdict: 'right', step, narrowed };
+}
+
+/** What is below the domain is proven in one way anyway, and the domain with it. */
+function narrowedBy(
+  records: readonly CaaRecord[],
+  question: CaaQuestion,
+): readonly NarrowedIssuer[] {
+  if (question.wildcard) return [];
+  const issue = records.filter(({ tag }) => tag === 'issue');
+  const fit = issue
+    .map(({ value }) => parseCaaIssue(value))
+    .filter((each) => each !== undefined)
+    .filter((each) => meantBy(each.issuer, question).length > 0)
+    .filter((each) => faultOf(each, question) === undefined);
+  return [...Map.groupBy(fit, ({ issuer }) => issuer)]
+    .flatMap(([issuer, its]) => {
+      // One of its records leaves it all of them.
+      if (issuer === undefined || its.some(({ methods }) => methods === undefined)) return [];
+      const admits = (method: string) => its.some(({ methods }) => methods?.includes(method));
+      return [{ issuer, methods: question.methods.filter(admits) }];
+    })
+    .slice(0, CAA_LIMITS.recordsMax);
 }
 
 function expectation({ issuers, wildcard }: CaaQuestion): string {

@@ -7,7 +7,7 @@ import { isRegisteredDomain } from '../registered-domain.ts';
 import type { RelayAddresses } from '../registry/own-domains.ts';
 import { makeTargetLabel } from '../registry/secret.ts';
 import type { BrowserFault } from './browsers.ts';
-import { type CaaIssuer, judgeCaa } from './caa.ts';
+import { type CaaIssuer, judgeCaa, type NarrowedIssuer } from './caa.ts';
 import { visit } from './live.ts';
 import { provingChallenges } from './proving-challenges.ts';
 import type { CnameChain, Lookup, PublicDns } from './public-dns.ts';
@@ -65,6 +65,7 @@ export interface DomainFinding {
   /** Addresses of ours that visitors get. */
   readonly addresses: readonly string[];
   readonly steps: readonly [proof: DomainStep, routing: DomainStep, caa: DomainStep];
+  readonly narrowed: readonly NarrowedIssuer[];
 }
 
 export async function checkDomain(row: RecordedDomain, world: DomainWorld): Promise<DomainFinding> {
@@ -91,6 +92,7 @@ export async function checkDomain(row: RecordedDomain, world: DomainWorld): Prom
     seen: new Set(txt.kind === 'found' ? txt.values : []),
     addresses: routing.ours,
     steps: [proof.step, way.step, sign.step],
+    narrowed: sign.narrowed,
   };
 }
 

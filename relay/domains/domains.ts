@@ -14,6 +14,7 @@ import {
   areDomainsDue,
   type DomainHolder,
   domainHolder,
+  type HeldDomain,
   listDomains,
   recallDomains,
   relayAddresses,
@@ -32,6 +33,11 @@ const DOMAINS_LIMITS = {
   watchedMax: 12,
   /** Of them for persons: whoever has many asks for all of his, and must not keep the watch from others'. */
   askedMax: 8,
+  /**
+   * Of them at domains of one owner, for each reason (a person, the watch, an order): one that is silent
+   * keeps its look for half a minute, and whoever has two thousand of those must not have all looks.
+   */
+  perHolderMax: 3,
   /** A domain is looked at again no sooner; who asks meanwhile gets what was found, and one more then. */
   againAfterMs: 5_000,
   /** How often the watch asks what is due. */
@@ -165,16 +171,18 @@ export class Domains {
   /** Never rejects. */
   async #watch(): Promise<void> {
     const { registry, now, log } = this.#options;
-    const { watchedMax, leaseMs } = this.#limits;
+    const { watchedMax, perHolderMax, leaseMs } = this.#limits;
     const max = watchedMax - this.#looks.figures.running;
     if (max <= 0 || this.#end.signal.aborted) return;
     try {
       const nowMs = now();
       if (!(await registry.read(areDomainsDue(nowMs)))) return;
-      const due = await registry.write(takeDueDomains({ nowMs, leaseMs, max }));
-      for (const row of due) {
-        // What is wrong with one of them is told there.
-        this.#looks.at(row, 'due').row.catch(() => undefined);
+      const underWay = this.#looks.watched;
+      const taking = { nowMs, leaseMs, max, perHolderMax, underWay };
+      for (const row of await registry.write(takeDueDomains(taking))) {
+        const { row: looking } = this.#looks.at(row, 'due');
+        // What is wrong with one of them is told there; who had no turn beside it may have one now.
+        void looking.catch(() => undefined).then(() => this.wake());
       }
     } catch (error) {
       // Of its own faults the registry has told.
@@ -191,7 +199,7 @@ export class Domains {
     readonly by: By;
     readonly domain?: Hostname | undefined;
     readonly name?: string | undefined;
-  }): Promise<DomainRow[]> {
+  }): Promise<HeldDomain[]> {
     return this.#options.registry.read(listDomains({ of: holderOf(by), domain, name }));
   }
 

@@ -96,7 +96,7 @@ export async function look(
   };
   const note = noteFinding({
     target: row.target,
-    finding: formatSteps(steps),
+    finding: formatSteps(steps, finding.narrowed),
     checkedAtMs: now(),
     checkDueAtMs: nextLookMs({ ...times, settled }, now(), Math.random()),
     failingSinceMs,

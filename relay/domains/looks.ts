@@ -3,7 +3,7 @@
 // as soon as it may be: what he has just put right, the last one may not have seen.
 
 import type { DomainRow } from '../registry/deeds/own-domain.ts';
-import { hastenDomain } from '../registry/own-domains.ts';
+import { type HeldDomain, hastenDomain, holderOf } from '../registry/own-domains.ts';
 import { type LookParts, look } from './look.ts';
 
 export interface LooksLimits {
@@ -11,6 +11,8 @@ export interface LooksLimits {
   readonly looksMax: number;
   /** Of them by persons' word. */
   readonly askedMax: number;
+  /** Of them at domains of one holder, for each reason. */
+  readonly perHolderMax: number;
   /** A domain is looked at again no sooner. */
   readonly againAfterMs: number;
   /** How often the watch asks what is due. */
@@ -41,9 +43,12 @@ export class Looks {
   readonly #end: AbortSignal;
   /** By target. */
   readonly #recent = new Map<string, RecentLook>();
-  #running = 0;
-  /** Of those, by persons' word. */
-  #asked = 0;
+  /** Under way, by why and by holder. */
+  readonly #underWay: Readonly<Record<LookReason, Map<string, number>>> = {
+    asked: new Map(),
+    due: new Map(),
+    order: new Map(),
+  };
   #looked = 0;
   #failed = 0;
 
@@ -57,7 +62,16 @@ export class Looks {
     return { looks: this.#looked, failed: this.#failed, running: this.#running };
   }
 
-  at(row: DomainRow, why: LookReason): LookAt {
+  /** Those of the watch that are under way, by holder. */
+  get watched(): ReadonlyMap<string, number> {
+    return this.#underWay.due;
+  }
+
+  get #running(): number {
+    return sum(this.#underWay.asked) + sum(this.#underWay.due) + sum(this.#underWay.order);
+  }
+
+  at(row: HeldDomain, why: LookReason): LookAt {
     const { againAfterMs } = this.#limits;
     const recent = this.#recent.get(row.target);
     if (recent !== undefined) return this.#join(recent, why);
@@ -74,16 +88,23 @@ export class Looks {
     await Promise.allSettled([...this.#recent.values()].map(({ row }) => row));
   }
 
-  #begin(row: DomainRow, why: LookReason): LookAt {
-    const { looksMax, askedMax, againAfterMs, pollMs } = this.#limits;
-    const asked = why === 'asked';
-    if (this.#running < looksMax && !(asked && this.#asked >= askedMax)) {
-      return { row: this.#remember(row, this.#look(row, asked), againAfterMs).row };
+  #begin(row: HeldDomain, why: LookReason): LookAt {
+    const { againAfterMs, pollMs } = this.#limits;
+    if (this.#hasRoom(row, why)) {
+      return { row: this.#remember(row, this.#look(row, why), againAfterMs).row };
     }
-    if (!asked) return { row: Promise.resolve(undefined) };
-    const { registry, now } = this.#parts;
-    const left = registry.write(hastenDomain({ target: row.target, nowMs: now() }));
+    if (why !== 'asked') return { row: Promise.resolve(undefined) };
+    const left = this.#parts.registry.write(hastenDomain(row));
     return { row: left.then(() => undefined), againInMs: pollMs };
+  }
+
+  #hasRoom(row: HeldDomain, why: LookReason): boolean {
+    const { looksMax, askedMax, perHolderMax } = this.#limits;
+    if (this.#running >= looksMax) return false;
+    // What the watch has taken was chosen so.
+    if (why === 'due') return true;
+    if (why === 'asked' && sum(this.#underWay.asked) >= askedMax) return false;
+    return (this.#underWay[why].get(holderOf(row)) ?? 0) < perHolderMax;
   }
 
   #join(recent: RecentLook, why: LookReason): LookAt {
@@ -92,7 +113,7 @@ export class Looks {
     return { row: recent.row, againInMs: Math.max(0, recent.endsAtMs - performance.now()) };
   }
 
-  #remember(row: DomainRow, looking: Promise<DomainRow | undefined>, restMs: number): RecentLook {
+  #remember(row: HeldDomain, looking: Promise<DomainRow | undefined>, restMs: number): RecentLook {
     const endsAtMs = performance.now() + restMs;
     const recent: RecentLook = { row: looking, endsAtMs, again: false };
     this.#recent.set(row.target, recent);
@@ -100,7 +121,8 @@ export class Looks {
       this.#recent.delete(row.target);
       if (!recent.again || after === undefined || this.#end.aborted) return;
       // What is wrong with it is told there.
-      this.#begin(after, 'asked').row.catch(() => undefined);
+      const held = { ...after, owner_id: row.owner_id };
+      this.#begin(held, 'asked').row.catch(() => undefined);
     };
     const rest = (after: DomainRow | undefined) => {
       const leftMs = endsAtMs - performance.now();
@@ -111,13 +133,13 @@ export class Looks {
     return recent;
   }
 
-  async #look(row: DomainRow, asked: boolean): Promise<DomainRow | undefined> {
+  async #look(row: HeldDomain, why: LookReason): Promise<DomainRow | undefined> {
     const { domain, name } = row;
-    this.#running += 1;
-    this.#asked += Number(asked);
+    const [underWay, holder] = [this.#underWay[why], holderOf(row)];
+    underWay.set(holder, (underWay.get(holder) ?? 0) + 1);
     this.#looked += 1;
     try {
-      return await look(row, this.#parts, { end: this.#end, asked });
+      return await look(row, this.#parts, { end: this.#end, asked: why === 'asked' });
     } catch (error) {
       if (!this.#end.aborted) {
         this.#failed += 1;
@@ -125,8 +147,13 @@ export class Looks {
       }
       throw error;
     } finally {
-      this.#running -= 1;
-      this.#asked -= Number(asked);
+      const left = (underWay.get(holder) ?? 1) - 1;
+      if (left > 0) underWay.set(holder, left);
+      else underWay.delete(holder);
     }
   }
+}
+
+function sum(counts: ReadonlyMap<string, number>): number {
+  return counts.values().reduce((all, each) => all + each, 0);
 }

@@ -3,6 +3,7 @@
 import type { Hostname } from '../../dns/name.ts';
 import type { DomainRow } from '../registry/deeds/own-domain.ts';
 import type { RelayAddresses } from '../registry/own-domains.ts';
+import type { NarrowedIssuer } from './caa.ts';
 import { entriesOf } from './records.ts';
 import type { DomainReport, DomainStep } from './report.ts';
 
@@ -23,15 +24,39 @@ export function reportOf(
   };
 }
 
-export function formatSteps(steps: readonly DomainStep[]): string {
-  return JSON.stringify(steps);
+/** With what a relay needs to know that orders a certificate, which is no step, and read by it alone. */
+export function formatSteps(
+  steps: readonly DomainStep[],
+  narrowed: readonly NarrowedIssuer[] = [],
+): string {
+  return JSON.stringify(narrowed.length === 0 ? steps : [...steps, { narrowed }]);
+}
+
+/** What CAA records have left to authorities, at the last look. */
+export function parseNarrowed(finding: string | null): readonly NarrowedIssuer[] {
+  return storedIn(finding).flatMap((each) => {
+    if (typeof each !== 'object' || each === null || !('narrowed' in each)) return [];
+    const { narrowed } = each;
+    return Array.isArray(narrowed) ? narrowed.filter(isNarrowed) : [];
+  });
+}
+
+function isNarrowed(value: unknown): value is NarrowedIssuer {
+  if (typeof value !== 'object' || value === null) return false;
+  const { issuer, methods } = { issuer: undefined, methods: undefined, ...value };
+  const texts: readonly unknown[] = Array.isArray(methods) ? methods : [undefined];
+  return typeof issuer === 'string' && texts.every((text) => typeof text === 'string');
 }
 
 /** In their order; those that are not known say that nobody has looked. */
 export function parseSteps(finding: string | null): DomainStep[] {
-  const stored: unknown = finding === null ? [] : JSON.parse(finding);
-  const known = Array.isArray(stored) ? stored.filter(isStep) : [];
+  const known = storedIn(finding).filter(isStep);
   return STEPS.map((step) => known.find((each) => each.step === step) ?? notLooked(step));
+}
+
+function storedIn(finding: string | null): readonly unknown[] {
+  const stored: unknown = finding === null ? [] : JSON.parse(finding);
+  return Array.isArray(stored) ? stored : [];
 }
 
 const STEPS = ['proof', 'routing', 'caa', 'certificate', 'live'] as const;

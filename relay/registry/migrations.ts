@@ -4,6 +4,7 @@ import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import { CERTIFICATE_TABLES } from './certificate-tables.ts';
 import { createDeviceKeys } from './certificates/device-key-table.ts';
+import { addOrderShares } from './certificates/order-share-columns.ts';
 import { createRevocations } from './certificates/revocation-table.ts';
 import { type Engine, growingTable, index, partialIndex, type SchemaDb, table } from './engine.ts';
 import { createLetters } from './letter-table.ts';
@@ -29,6 +30,7 @@ export function migrations(engine: Engine): Readonly<Record<string, Migration>> 
     '0003-device-keys': { up: (db) => createDeviceKeys(db, engine) },
     '0004-revocations': { up: (db) => createRevocations(db, engine) },
     '0005-letters': { up: (db) => createLetters(db, engine) },
+    '0006-order-shares': { up: (db) => addOrderShares(db, engine) },
   };
 }
 

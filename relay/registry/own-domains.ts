@@ -1,6 +1,6 @@
 // The rows of own domains for whoever looks at what their DNS says (relay/domains/): whose they are, which
 // are due, and what was found. None of this changes what is served; that is deeds/domain-proof.ts.
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { parseAddresses } from './addresses.ts';
 import { takeTurn } from './certificates/turn.ts';
 import type { RegistryWork } from './database.ts';
@@ -24,13 +24,17 @@ export interface DomainQuery {
   readonly name?: string | undefined;
 }
 
+/** With whose it is: nobody's looks keep those of others waiting. */
+export type HeldDomain = DomainRow & { readonly owner_id: string | null };
+
 /** By domain and name. */
-export function listDomains({ of, domain, name }: DomainQuery): RegistryWork<DomainRow[]> {
+export function listDomains({ of, domain, name }: DomainQuery): RegistryWork<HeldDomain[]> {
   return (db) => {
     let query = db
       .selectFrom('domains')
       .innerJoin('names', 'names.name', 'domains.name')
       .selectAll('domains')
+      .select('names.owner_id')
       .where('names.state', '=', 'held');
     if (of !== 'anybody') {
       query =
@@ -49,13 +53,15 @@ export function listDomains({ of, domain, name }: DomainQuery): RegistryWork<Dom
 }
 
 /** The row that has proven the domain, suspended or not. */
-export function domainHolder(domain: string): RegistryWork<DomainRow | undefined> {
+export function domainHolder(domain: string): RegistryWork<HeldDomain | undefined> {
   return (db) =>
     db
       .selectFrom('domains')
-      .selectAll()
-      .where('domain', '=', domain)
-      .where('state', 'in', ['proven', 'suspended'])
+      .leftJoin('names', 'names.name', 'domains.name')
+      .selectAll('domains')
+      .select('names.owner_id')
+      .where('domains.domain', '=', domain)
+      .where('domains.state', 'in', ['proven', 'suspended'])
       .executeTakeFirst();
 }
 
@@ -72,39 +78,80 @@ export interface DueDomains {
   /** Nobody else takes them for so long; whoever looks says when the next look is due. */
   readonly leaseMs: number;
   readonly max: number;
+  /** Of one holder, with those that are under way. */
+  readonly perHolderMax: number;
+  /** How many are under way, by holder (`holderOf`). */
+  readonly underWay: ReadonlyMap<string, number>;
 }
 
-/** The longest due first. */
-export function takeDueDomains({ nowMs, leaseMs, max }: DueDomains): RegistryWork<DomainRow[]> {
+/** Who waits for his own looks, and not for those of others: an owner, or a name that has none. */
+export function holderOf({
+  owner_id: ownerId,
+  name,
+}: Pick<HeldDomain, 'owner_id' | 'name'>): string {
+  return ownerId === null ? `name ${name}` : `owner ${ownerId}`;
+}
+
+/** In turn by holder, first those who have the fewest under way; of one holder the longest due first. */
+export function takeDueDomains(taking: DueDomains): RegistryWork<HeldDomain[]> {
+  const { nowMs, leaseMs } = taking;
   return async (db) => {
-    const rows = await due(db, nowMs).select('target').orderBy('check_due_at').limit(max).execute();
-    if (rows.length === 0) return [];
-    return db
+    const owners = new Map(
+      (await chooseDue(db, taking)).map(({ target, owner_id: ownerId }) => [target, ownerId]),
+    );
+    if (owners.size === 0) return [];
+    const rows = await db
       .updateTable('domains')
       .set({ check_due_at: nowMs + leaseMs })
-      .where(
-        'target',
-        'in',
-        rows.map(({ target }) => target),
-      )
+      .where('target', 'in', [...owners.keys()])
       .where('check_due_at', '<=', nowMs)
       .returningAll()
       .execute();
+    return rows.map((row) => ({ ...row, owner_id: owners.get(row.target) ?? null }));
   };
 }
 
-/** It is due now, for somebody has asked. */
-export function hastenDomain({
-  target,
-  nowMs,
-}: Pick<DomainRow, 'target'> & { readonly nowMs: number }): RegistryWork<unknown> {
-  return (db) =>
-    db
-      .updateTable('domains')
-      .set({ check_due_at: nowMs })
-      .where('target', '=', target)
-      .where('check_due_at', '>', nowMs)
+type DueRow = Pick<HeldDomain, 'target' | 'name' | 'owner_id'>;
+
+/** Round after round, in each of which every holder has one more. */
+async function chooseDue(
+  db: Kysely<RegistryTables>,
+  { nowMs, max, perHolderMax, underWay }: DueDomains,
+): Promise<readonly DueRow[]> {
+  const chosen = new Map<string, DueRow>();
+  const count = new Map(underWay);
+  const full = (each: number) =>
+    [...count].flatMap(([holder, has]) => (has < each ? [] : [holder]));
+  for (let each = 1; each <= perHolderMax && chosen.size < max; ) {
+    const rows = await due(db, nowMs)
+      .leftJoin('names', 'names.name', 'domains.name')
+      .select(['domains.target', 'domains.name', 'names.owner_id'])
+      .where('domains.target', 'not in', ['', ...chosen.keys()])
+      .where(HOLDER, 'not in', ['', ...full(each)])
+      .orderBy('domains.check_due_at')
+      .limit(max - chosen.size)
       .execute();
+    for (const row of rows) {
+      const holder = holderOf(row);
+      const has = count.get(holder) ?? 0;
+      if (has >= each) continue;
+      chosen.set(row.target, row);
+      count.set(holder, has + 1);
+    }
+    // Whoever has fewer is behind those of the same holders, or there is nobody.
+    if (rows.length === 0) each += 1;
+  }
+  return [...chosen.values()];
+}
+
+/** As `holderOf` has it. */
+const HOLDER = sql<string>`case when names.owner_id is null then 'name ' || domains.name
+  else 'owner ' || names.owner_id end`;
+
+/** It is due now, and before all others of its holder: somebody has asked. */
+export function hastenDomain({ target }: Pick<DomainRow, 'target'>): RegistryWork<unknown> {
+  return (db) =>
+    db.updateTable('domains').set({ check_due_at: 0 }).where('target', '=', target).execute();
 }
 
 /** Looks that a clock far ahead has put off, by which no other domain is looked at either, are due now. */
@@ -124,8 +171,8 @@ const FAR_MS = 2 * 86_400_000;
 function due(db: Kysely<RegistryTables>, nowMs: number) {
   return db
     .selectFrom('domains')
-    .where('state', 'in', ['pending', 'proven', 'suspended'])
-    .where('check_due_at', '<=', nowMs);
+    .where('domains.state', 'in', ['pending', 'proven', 'suspended'])
+    .where('domains.check_due_at', '<=', nowMs);
 }
 
 export interface NotedFinding {

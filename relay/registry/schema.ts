@@ -198,6 +198,9 @@ export interface RegistryTables {
     at: number;
     /** 1: a renewal inside its window, which limits do not count. */
     exempt: number;
+    /** In whose share it is (certificates/order-share.ts): a device's, and its owner's; null: in nobody's. */
+    thumbprint: string | null;
+    owner_id: string | null;
   };
   /** Accounts at certificate authorities, one per directory. */
   ca_accounts: { directory: string; key: string; url: string | null; created_at: number };
@@ -211,7 +214,7 @@ export interface RegistryTables {
   };
   /** Mail to owners that is not sent yet. Nothing in it gives a right to whoever reads it. */
   letters: {
-    /** Its Message-ID is made of it, so that one which is sent twice is seen to be the same. */
+    /** Of the recovery that it tells of, if it is about one. Its Message-ID is made of it. */
     id: string;
     to_address: string;
     subject: string;
@@ -280,6 +283,8 @@ export type HistoryWord =
   | 'transfer-withdrawn'
   | 'transferred'
   | 'recovery-begun'
+  | 'recovery-told'
+  | 'recovery-not-told'
   | 'recovery-vetoed'
   | 'recovery-withdrawn'
   | 'recovered'

@@ -4,6 +4,14 @@ import { type Kysely, type SqlBool, sql } from 'kysely';
 import type { RegistryWork } from '../database.ts';
 import type { CertificatePurpose, RegistryTables } from '../schema.ts';
 import { domainOrdersBegun, nextDomainOrderMs } from './domain-orders.ts';
+import {
+  NOBODY,
+  type Shareholder,
+  type ShareLimit,
+  shareholder,
+  sharePeriods,
+} from './order-share.ts';
+import { lastOrder } from './spent-order.ts';
 import { takeTurn } from './turn.ts';
 
 const HOUR_MS = 3_600_000;
@@ -38,6 +46,8 @@ export interface OrderSpending {
   readonly nameSet: string;
   /** A renewal inside its window: it is noted, and neither counted nor refused. */
   readonly exempt: boolean;
+  /** It keeps no certificate that is in use: of such, nobody has more than his share. */
+  readonly fresh: boolean;
   readonly nowMs: number;
   readonly budget: OrderBudget;
 }
@@ -48,25 +58,47 @@ export type Spent =
       readonly ok: false;
       /** When one more fits, unless others come before. */
       readonly untilMs: number;
-      readonly which: keyof OrderBudget | 'perDomainPerHour';
+      readonly which: keyof OrderBudget | ShareLimit | 'perDomainPerHour';
     };
 
 /** Notes an order that is about to begin; not ok: it must not, and nothing was noted. */
 export function spendOrder(spending: OrderSpending): RegistryWork<Spent> {
-  const { ca, purpose, subject, domain, nameSet, exempt, nowMs } = spending;
+  const { ca, purpose, subject, domain, nameSet, exempt, fresh, nowMs } = spending;
   return async (db) => {
     await takeTurn(db, `budget ${ca}`);
+    // Those of own domains fail by what is not ours, the next ones like the first.
+    const shared = !exempt && (fresh || purpose === 'domain');
+    const holder = shared ? await shareholder(db, spending) : NOBODY;
     const refusal =
-      (await tooOften(db, spending)) ?? (exempt ? undefined : await exhausted(db, spending));
+      (await tooOften(db, spending)) ??
+      (exempt ? undefined : await exhausted(db, spending, holder));
     if (refusal !== undefined) return refusal;
     await db
       .insertInto('certificate_orders')
       .values({
         ...{ ca, purpose, subject, domain, name_set: nameSet },
-        ...{ at: nowMs, exempt: exempt ? 1 : 0 },
+        ...{ at: nowMs, exempt: exempt ? 1 : 0, ...holder },
       })
       .execute();
     return { ok: true };
+  };
+}
+
+/**
+ * The authority does not take a renewal for one, so it counts as any new order from here on. Not ok: there
+ * is no room for it, and it must not be begun.
+ */
+export function spendAsNew(spending: OrderSpending): RegistryWork<Spent> {
+  const { ca, purpose, subject, nameSet } = spending;
+  return async (db) => {
+    await takeTurn(db, `budget ${ca}`);
+    const last = await lastOrder({ ca, purpose, subject, nameSet })(db);
+    // It counts already.
+    if (last?.exempt === 0) return { ok: true };
+    if (last !== undefined) {
+      await db.deleteFrom('certificate_orders').where('id', '=', last.id).execute();
+    }
+    return spendOrder({ ...spending, exempt: false })(db);
   };
 }
 
@@ -98,32 +130,20 @@ async function tooOften(
 }
 
 interface Period {
-  readonly which: keyof OrderBudget;
+  readonly which: keyof OrderBudget | ShareLimit;
   readonly periodMs: number;
+  readonly max: number;
   readonly counted: ReturnType<typeof sql<SqlBool>>;
 }
 
 /** Of several that are spent, the one that lasts longest. */
 async function exhausted(
   db: Kysely<RegistryTables>,
-  { ca, domain, nameSet, nowMs, budget }: OrderSpending,
+  { nowMs, ...spending }: OrderSpending,
+  holder: Shareholder,
 ): Promise<(Spent & { ok: false }) | undefined> {
-  const { ordersPeriodMs, certificatesPeriodMs: week } = BUDGET_LIMITS;
-  const periods: readonly Period[] = [
-    { which: 'ordersPer3Hours', periodMs: ordersPeriodMs, counted: sql`ca = ${ca}` },
-    {
-      which: 'certificatesPerWeek',
-      periodMs: week,
-      counted: sql`ca = ${ca} and domain = ${domain}`,
-    },
-    {
-      which: 'perExactSetPerWeek',
-      periodMs: week,
-      counted: sql`ca = ${ca} and name_set = ${nameSet}`,
-    },
-  ];
   let longest: (Spent & { ok: false }) | undefined;
-  for (const { which, periodMs, counted } of periods) {
+  for (const { which, periodMs, max, counted } of periodsOf(spending, holder)) {
     // Of the newest as many as the budget allows, the oldest: when it ends, there is room for one more.
     const row = await db
       .selectFrom('certificate_orders')
@@ -134,7 +154,7 @@ async function exhausted(
       // Once a clock was years ahead, no budget would have room for years.
       .where('at', '<=', nowMs + BUDGET_LIMITS.clockAheadMs)
       .orderBy('at', 'desc')
-      .offset(Math.max(0, budget[which] - 1))
+      .offset(Math.max(0, max - 1))
       .limit(1)
       .executeTakeFirst();
     if (row === undefined) continue;
@@ -142,4 +162,27 @@ async function exhausted(
     if (longest === undefined || untilMs > longest.untilMs) longest = { ok: false, untilMs, which };
   }
   return longest;
+}
+
+function periodsOf(spending: Omit<OrderSpending, 'nowMs'>, holder: Shareholder): readonly Period[] {
+  const { ca, domain, nameSet, budget } = spending;
+  const { ordersPeriodMs, certificatesPeriodMs: week } = BUDGET_LIMITS;
+  return [
+    {
+      ...{ which: 'ordersPer3Hours', periodMs: ordersPeriodMs },
+      ...{ max: budget.ordersPer3Hours, counted: sql`ca = ${ca}` },
+    },
+    {
+      ...{ which: 'certificatesPerWeek', periodMs: week },
+      ...{ max: budget.certificatesPerWeek, counted: sql`ca = ${ca} and domain = ${domain}` },
+    },
+    {
+      ...{ which: 'perExactSetPerWeek', periodMs: week },
+      ...{ max: budget.perExactSetPerWeek, counted: sql`ca = ${ca} and name_set = ${nameSet}` },
+    },
+    ...sharePeriods(spending, holder, budget).map(({ per, ...period }) => ({
+      ...period,
+      periodMs: per === 'week' ? week : ordersPeriodMs,
+    })),
+  ];
 }

@@ -124,13 +124,49 @@ test('a renewal that fails in its window takes nothing off what is counted', asy
   passes(3 * DAY_MS);
   wantedBetween(-2, -1);
   const refused = { status: 403, problem: 'rejectedIdentifier' } as const;
-  ca.spoil('newOrder', refused);
+  ca.spoil('newOrder', refused, 2);
   await look();
   expect((await stand.workOf(ALICE)).attempts).toBe(1);
-  // One that is never counted came to nothing; the certificate of three days ago counts as before.
-  const [first, second] = await stand.spent();
-  expect(first).toMatchObject({ exempt: 0, domain: ZONE, name_set: `*.${ALICE},${ALICE}` });
-  expect(second).toMatchObject({ exempt: 1 });
+  // It was tried as a new order, too, and came to nothing; the certificate of three days ago counts as before.
+  expect(await stand.spent()).toMatchObject([
+    { exempt: 0, domain: ZONE, name_set: `*.${ALICE},${ALICE}` },
+  ]);
+  // One that is never counted is not given back.
+  ca.validate = () => 'dns';
+  passes(DAY_MS);
+  await look();
+  expect((await stand.workOf(ALICE)).attempts).toBe(2);
+  expect((await stand.spent()).map((row) => row['exempt'])).toEqual([0, 1]);
+});
+
+test('bug: a renewal that an authority takes for a new order is in its budget', async () => {
+  const presentId = async () => readChain((await stand.ledger()).at(-1)?.chain ?? '').certId ?? '';
+  passes(42 * DAY_MS);
+  ca.replaced.add(await presentId());
+  await look();
+  expect(await stand.ledger()).toHaveLength(2);
+  expect((await stand.spent()).map((row) => row['exempt'])).toEqual([0, 0]);
+});
+
+test('bug: where there is no room for it as a new order, it waits for that', async () => {
+  const [first] = await stand.ledger();
+  passes(39 * DAY_MS);
+  const strict = stand.issuance([ca], { certificatesPerWeek: 1 });
+  await stand.want(`bob.${ZONE}`);
+  await strict.settled();
+  expect(await stand.ledger()).toHaveLength(2);
+  passes(3 * DAY_MS);
+  ca.replaced.add(readChain(first?.chain ?? '').certId ?? '');
+  await strict.settled();
+  expect(await stand.ledger()).toHaveLength(2);
+  expect(ca.ordersFor(ALICE)).toBe(1);
+  expect(await stand.workOf(ALICE)).toMatchObject({
+    ...{ attempts: 0, order_url: null, due_at: Date.now() + 4 * DAY_MS },
+    last_error: expect.stringContaining('The budget of ca-0 is spent (certificatesPerWeek).'),
+  });
+  passes(4 * DAY_MS);
+  await strict.settled();
+  expect(await stand.ledger()).toHaveLength(3);
 });
 
 test('an authority is asked again when it wants to be, and not before', async () => {

@@ -18,6 +18,7 @@ function spend(registry: Registry, rest: Partial<OrderSpending> = {}) {
   const usual: OrderSpending = {
     ...{ ca: 'test-ca', purpose: 'relay', subject: 'alice.vendor.dev', domain: 'vendor.dev' },
     ...{ nameSet: '*.alice.vendor.dev,alice.vendor.dev', exempt: false, nowMs: NOW_MS },
+    fresh: false,
     budget: AMPLE,
   };
   return registry.write(spendOrder({ ...usual, ...rest }));

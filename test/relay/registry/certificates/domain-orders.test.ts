@@ -47,7 +47,13 @@ onBothEngines(requires('initdb', 'setpriv'), (anyWorld, engine) => {
   function spend(registry: Registry, nowMs: number, rest: { ca?: string; exempt?: boolean } = {}) {
     const budget = { ordersPer3Hours: 99, certificatesPerWeek: 99, perExactSetPerWeek: 99 };
     const spending = { ca: 'ca-0', purpose: 'domain', subject: DOMAIN, domain: 'example.org' };
-    const usual = { ...spending, purpose: 'domain', nameSet: DOMAIN, exempt: false } as const;
+    const usual = {
+      ...spending,
+      purpose: 'domain',
+      nameSet: DOMAIN,
+      exempt: false,
+      fresh: true,
+    } as const;
     return registry.write(spendOrder({ ...usual, budget, nowMs, ...rest }));
   }
 
