@@ -209,7 +209,7 @@ describe('images', () => {
     expect(await stop(dns)).toBe(0);
     expect(await stop(device)).toBe(0);
     expect(await stop(relay)).toBe(0);
-  }, 30_000);
+  }, 120_000);
 });
 
 const ANY_KEY = Buffer.from(

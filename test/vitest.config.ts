@@ -2,16 +2,26 @@
 // (`*.alone.test.ts`) and runs when nothing else does; the others share the cores.
 import { resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { bundlePrograms } from './world/program-bundle.ts';
 
 const LONG = 'test/long/**';
 const ALONE = 'test/**/*.alone.test.ts';
+/** They leave nothing behind in their process, so that they share one, and what it has loaded. */
+const UNITS = ['certs', 'dns', 'relay/protocol'].map((folder) => `test/${folder}/*.test.ts`);
 
 const common = {
   testTimeout: 30_000,
   hookTimeout: 60_000,
-  // The place of compile-cache.ts, for what does not come to it: the suites, their small programs, and
-  // the first files of each program. It is a tenth of the CPU time of a start, and there are hundreds.
-  env: { NODE_COMPILE_CACHE: resolve('node_modules/.cache/waygate') },
+};
+
+const programs = await bundlePrograms();
+
+/** Suites that start hundreds of programs get them as a bundle. */
+const bundled = {
+  ...common,
+  provide: { programs },
+  // For the programs, and for what does not come to compile-cache.ts: the suites, their small programs.
+  env: { NODE_COMPILE_CACHE: programs.compileCache },
 };
 
 export default defineConfig({
@@ -19,10 +29,21 @@ export default defineConfig({
     projects: [
       {
         test: {
-          ...common,
+          ...bundled,
+          name: 'units',
+          include: UNITS,
+          exclude: [ALONE],
+          isolate: false,
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...bundled,
           name: 'together',
           include: ['test/**/*.test.ts'],
-          exclude: [LONG, ALONE],
+          exclude: [LONG, ALONE, ...UNITS],
           // The machine that this is made for has two cores, and programs that start keep them busy.
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
@@ -30,7 +51,7 @@ export default defineConfig({
       },
       {
         test: {
-          ...common,
+          ...bundled,
           name: 'alone',
           include: [ALONE],
           exclude: [LONG],
@@ -39,7 +60,14 @@ export default defineConfig({
         },
       },
       {
-        test: { ...common, name: 'long', include: [`${LONG}/*.test.ts`], maxWorkers: 1 },
+        // The programs as a vendor starts them, from their sources.
+        test: {
+          ...common,
+          name: 'long',
+          include: [`${LONG}/*.test.ts`],
+          maxWorkers: 1,
+          env: { NODE_COMPILE_CACHE: resolve('node_modules/.cache/waygate') },
+        },
       },
     ],
   },

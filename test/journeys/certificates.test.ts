@@ -10,7 +10,7 @@ import { requires } from '../world/requires.ts';
 import { echo, openWebSocket } from '../world/visits.ts';
 
 const need = requires('pebble');
-const NAMES = 19;
+const NAMES = 9;
 const LIVES = { usual: 2, max: 16 } as const;
 /** The authority's log has thirty for each order: a relay dies at any point of those. */
 const LINES = 30 * NAMES;

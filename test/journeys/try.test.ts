@@ -6,12 +6,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fetch } from 'undici';
 import { afterAll, describe, expect, it } from 'vitest';
 import { generateKey } from '../../relay/protocol/key.ts';
 import { dig } from '../world/dig.ts';
+import { waygateFile } from '../world/program-place.ts';
 import { type Ready, readyLine, runs, startTrial, type Trial, visit } from '../world/trial.ts';
 
 const folders: string[] = [];
@@ -187,7 +188,7 @@ describe('waygate try', { timeout: 60_000 }, () => {
     const otherVendor = generateKey('vendor').publicKey.text;
     const file = join(folder, 'wrong.yaml');
     writeFileSync(file, config.replace(/waygate-vendor:[\w-]+/, otherVendor));
-    const child = spawn(process.execPath, [resolve('waygate.ts'), 'device', '--config', file], {
+    const child = spawn(process.execPath, [waygateFile(), 'device', '--config', file], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     const said: string[] = [];

@@ -48,7 +48,7 @@ describe('without an authority', () => {
   it('nothing is renewed, and no key is made', async () => {
     const renew = await verb('renew-cert', of('alice'));
     expect([renew.code, renew.stdout]).toEqual([2, '']);
-    expect(renew.stderr).toContain(`No certificate is wanted for ${of('alice')}.`);
+    expect(renew.stderr).toMatch(/^This relay has no certificate authority but its own, /);
     const rotate = await verb('rotate-envelope-key');
     expect([rotate.code, rotate.stdout]).toEqual([2, '']);
     expect(rotate.stderr).toContain('There are no keys to seal. This relay has no certificate');
@@ -129,6 +129,8 @@ describe('of a relay that does not run', () => {
   it('names that are none, or have no certificate, are told', async () => {
     const unknown = await verb('certs', of('nobody'));
     expect(unknown).toEqual({ code: 0, stdout: '', stderr: 'There is no such certificate.\n' });
+    const nobody = await verb('renew-cert', 'nobody');
+    expect(nobody.stderr).toContain(`No certificate is wanted for ${of('nobody')}.`);
     for (const words of [['certs'], ['renew-cert']]) {
       const wrong = await verb(...words, 'not a name');
       expect([wrong.code, wrong.stdout]).toEqual([2, '']);
@@ -144,13 +146,14 @@ describe('of a relay that does not run', () => {
       ...{ code: 0, stderr: '' },
       stdout:
         `${of('absent')}: ordered next, for a device when it comes with a new key; ` +
-        `see: waygate relay certs ${of('absent')}\n`,
+        `see: waygate relay certs ${of('absent')} --config ${vendor.relayConfig}\n`,
     });
     const failing = ['relay', 'renew-cert', of('failing'), '--config', vendor.relayConfig];
     expect(await jsonOf(...failing)).toEqual({
       ...{ subject: of('failing'), outcome: 'asked', certificates: 1 },
     });
     expect(await list(of('failing'))).toMatchObject([{ state: 'absent', attempts: 0 }]);
+    expect(await list('failing')).toEqual(await list(of('failing')));
   });
 });
 

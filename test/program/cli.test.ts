@@ -80,6 +80,8 @@ describe('the command line', () => {
     ['relay', "required option '--config <file>' not specified"],
     ['device', "required option '--config <file>' not specified"],
     ['relay names', "required option '--config <file>' not specified"],
+    ['relay nmes', "unknown command 'nmes'"],
+    ['dns --config dns.yaml here', "unknown command 'here'"],
     ['relay --confg x', "unknown option '--confg'\n(Did you mean --config?)"],
     ['relay --config relay.yaml --log-level loud', 'Allowed choices are fatal, error'],
     ['relay enroll --config relay.yaml --name alice', "required option '--device-key <key>'"],

@@ -68,6 +68,15 @@ function enter(name: string, entries: readonly Entry[]): void {
 const need = requires('script');
 
 describe.concurrent('adding a domain', { timeout: 60_000 }, () => {
+  it('says when the workspace is none of device.yaml', async () => {
+    const words = domain('add', 'later.org', '--workspace', 'later', '--no-wait');
+    const { code, stderr } = await runVerb(...words);
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringContaining('has no workspace later yet: add it'),
+    ]);
+  });
+
   it('--json: tells what to enter, each change, and the end', async () => {
     await using verb = new Verb(domain('add', 'json.org', '--workspace', 'code', '--json'));
     const added = await verb.event('added');

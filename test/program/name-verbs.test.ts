@@ -168,6 +168,15 @@ describe('the lists', { timeout: 60_000 }, () => {
     expect(one.stdout).toMatch(/^crowd00007 +waygate-device:[\w-]{43} {2}never seen\n$/);
   });
 
+  it.each([
+    ['names --name nobody', 'Nobody has the name nobody.\n'],
+    ['history --name nobody', 'Nothing has happened to the name nobody.\n'],
+    ['owners', 'Nobody has signed in yet.\n'],
+  ])('say that they are empty, so that nobody takes it for a fault: %s', async (words, stderr) => {
+    expect(await runVerb(...relay(words).split(' '))).toEqual({ code: 0, stdout: '', stderr });
+    expect(await jsonOf(...relay(words).split(' '))).toEqual([]);
+  });
+
   it('end with their reader, without a word', async () => {
     await using verb = new Verb(relay('history').split(' '));
     await verb.printed(/\n/);

@@ -1,17 +1,13 @@
 // A PostgreSQL server of one test file: real, in a folder of its own, as a user who is not root, on a
 // free port of loopback. It can be stopped, killed and started again; disposing of it leaves nothing.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client } from 'pg';
 import { freePort } from './free-port.ts';
-import { findProgram } from './requires.ts';
-
-/** The user `nobody`: the server refuses to run as root. */
-const NOBODY = 65_534;
+import { newPostgresFolder, POSTGRES_USER, unprivileged } from './postgres-data.ts';
 
 const POSTGRES_TEST_LIMITS = {
   /** A recovery after kill -9 included, on a busy machine. */
@@ -19,8 +15,6 @@ const POSTGRES_TEST_LIMITS = {
   /** Between two questions whether it answers. */
   lookMs: 20,
 } as const;
-
-const PASSWORD = 'no-secret-but-never-to-be-seen';
 
 export interface PostgresOptions {
   /** Only a test that pulls the plug needs it. */
@@ -41,15 +35,7 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   static async start({ fsync = false }: PostgresOptions = {}): Promise<PostgresServer> {
-    const folder = mkdtempSync(join(tmpdir(), 'waygate-postgres-'));
-    if (process.getuid?.() === 0) chownSync(folder, NOBODY, NOBODY);
-    const passwordFile = join(folder, 'password');
-    writeFileSync(passwordFile, PASSWORD, { mode: 0o644 });
-    const [command = '', ...args] = unprivileged('initdb', [
-      ...['--pgdata', join(folder, 'data'), '--username', 'waygate', '--pwfile', passwordFile],
-      ...['--auth', 'scram-sha-256', '--encoding', 'UTF8', '--locale', 'C', '--no-sync'],
-    ]);
-    execFileSync(command, args, { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
+    const folder = newPostgresFolder();
     const server = new PostgresServer(folder, await freePort(), fsync);
     await server.start();
     return server;
@@ -57,7 +43,8 @@ export class PostgresServer implements AsyncDisposable {
 
   /** The URL of a database; the password in it must never be seen in a log. */
   url(database: string): string {
-    return `postgres://waygate:${PASSWORD}@127.0.0.1:${this.port}/${database}`;
+    const { name, password } = POSTGRES_USER;
+    return `postgres://${name}:${password}@127.0.0.1:${this.port}/${database}`;
   }
 
   /** A new database, as a URL. */
@@ -128,13 +115,4 @@ export class PostgresServer implements AsyncDisposable {
 
 function isRunning(server: ChildProcess | undefined): boolean {
   return server !== undefined && server.exitCode === null && server.signalCode === null;
-}
-
-/** Programs that belong together, of the same version. */
-function unprivileged(program: 'initdb' | 'postgres', args: readonly string[]): string[] {
-  const initdb = findProgram('initdb');
-  if (initdb === undefined) throw new Error('There is no PostgreSQL on this machine.');
-  const command = [join(dirname(realpathSync(initdb)), program), ...args];
-  if (process.getuid?.() !== 0) return command;
-  return ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', ...command];
 }

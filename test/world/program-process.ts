@@ -3,8 +3,8 @@
 // stop when their IPC channel closes.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { waygateFile } from './program-place.ts';
 
 /** A line of the program's log; what is not JSON is only a `msg`. */
 export interface LogLine {
@@ -44,7 +44,7 @@ export class ProgramProcess implements AsyncDisposable {
   ) {
     const command = [
       ...(options.under ?? []),
-      ...[process.execPath, resolve('waygate.ts'), program, '--config', configFile],
+      ...[process.execPath, waygateFile(), program, '--config', configFile],
     ];
     this.#child = spawn(command[0] ?? '', command.slice(1), {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

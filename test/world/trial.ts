@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
-import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { waygateFile } from './program-place.ts';
 
 /** The one line of `--json`. */
 export interface Ready {
@@ -42,7 +42,7 @@ export interface Trial {
 
 /** Starts `waygate try --dir DIRECTORY ARGS`. */
 export function startTrial(directory: string, ...args: readonly string[]): Trial {
-  const command = [resolve('waygate.ts'), 'try', '--dir', directory, ...args];
+  const command = [waygateFile(), 'try', '--dir', directory, ...args];
   const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
   const said = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {

@@ -1,6 +1,6 @@
 // One process that runs verbs one after the other (verb-host-program.ts); it ends with this one.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { resolve } from 'node:path';
+import { verbHostFile } from './program-place.ts';
 
 export interface VerbOutcome {
   readonly code: number | string;
@@ -18,8 +18,9 @@ export class VerbHost {
   #last: Promise<unknown> = Promise.resolve();
 
   constructor() {
-    const program = resolve('test/world/verb-host-program.ts');
-    const child = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    const child = spawn(process.execPath, [verbHostFile()], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
     this.#child = child;
     for (const stream of ['stdout', 'stderr'] as const) {
       child[stream]?.setEncoding('utf8').on('data', (part: string) => {

@@ -3,7 +3,7 @@
 // runs many (runVerb).
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { resolve } from 'node:path';
+import { waygateFile } from './program-place.ts';
 import { type ProgramOptions, within } from './program-process.ts';
 import { VerbHost, type VerbOutcome } from './verb-host.ts';
 
@@ -19,7 +19,7 @@ export class Verb implements AsyncDisposable {
   #more = Promise.withResolvers<void>();
 
   constructor(words: readonly string[], { under = [] }: ProgramOptions = {}) {
-    const command = [...under, process.execPath, resolve('waygate.ts'), ...words];
+    const command = [...under, process.execPath, waygateFile(), ...words];
     const child = spawn(command[0] ?? '', command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
     this.child = child;
     child.stdout.setEncoding('utf8').on('data', (part: string) => {

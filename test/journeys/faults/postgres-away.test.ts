@@ -1,11 +1,11 @@
 // The registry of two relays is a PostgreSQL server, and it goes away (F-5): tunnels and visitors go on,
 // devices come back, and when it is there again, a change reaches both relays at once.
 import { execFile } from 'node:child_process';
-import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { Installation, ZONE } from '../../world/installation.ts';
 import { PostgresServer } from '../../world/postgres.ts';
+import { waygateFile } from '../../world/program-place.ts';
 import { requires } from '../../world/requires.ts';
 import { ask, until, untilStatus } from '../../world/visits.ts';
 import { startWorkspace } from '../../world/workspaces.ts';
@@ -32,7 +32,7 @@ describe.skipIf(need.skip)('a relay whose PostgreSQL is away', { timeout: 90_000
     await untilStatus(vendor, url, 200, 10_000);
     // A verb says what is wrong, and nothing of the password.
     const verb = promisify(execFile)(process.execPath, [
-      ...[resolve('waygate.ts'), 'relay', 'names', '--config', vendor.relayConfig],
+      ...[waygateFile(), 'relay', 'names', '--config', vendor.relayConfig],
     ]);
     await expect(verb).rejects.toMatchObject({
       code: 1,
