@@ -52,7 +52,7 @@ class DomainError extends Error {
 
 export async function add(configFile: string, domain: Hostname, flags: AddFlags): Promise<void> {
   const { workspace, wildcard, json } = flags;
-  const { api } = await deviceAtHand(configFile);
+  const { api, config } = await deviceAtHand(configFile);
   const name = flags.name ?? onlyName(await askStanding(api));
   const own = await addDomain(api, { domain, name, workspace, wildcard });
   if (json) await printJson({ event: 'added', ...own });
@@ -60,6 +60,12 @@ export async function add(configFile: string, domain: Hostname, flags: AddFlags)
     await print(`${own.domain} is to lead to ${targetWords(own)}.\n`);
     for (const line of entryLines(own)) await print(line);
     await print('');
+  }
+  if (workspace !== undefined && !config.workspaces.some((each) => each.name === workspace)) {
+    process.stderr.write(
+      `${configFile} has no workspace ${workspace} yet: add it there, or visitors of ${domain} are ` +
+        'told that there is none.\n',
+    );
   }
   const again = `waygate device domain check ${domain} --config ${configFile}`;
   if (!flags.wait) {

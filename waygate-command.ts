@@ -14,16 +14,20 @@ export interface ConfigFlags {
 
 /** A command that runs a program, and has verbs below it; so `--config` cannot be required of it. */
 export function programCommand(waygate: Command, name: string, summary: string): Command {
-  return waygate
-    .command(name)
-    .description(summary)
-    .enablePositionalOptions()
-    .option('--config <file>', `the configuration, such as ${name}.yaml`)
-    .addOption(
-      new Option('--log-level <level>', 'how much is logged')
-        .choices(['fatal', 'error', 'warn', 'info', 'debug', 'trace'])
-        .default('info'),
-    );
+  return (
+    waygate
+      .command(name)
+      .description(summary)
+      .enablePositionalOptions()
+      // A word that is no verb is told as such by configOf(), not as one argument too many.
+      .allowExcessArguments()
+      .option('--config <file>', `the configuration, such as ${name}.yaml`)
+      .addOption(
+        new Option('--log-level <level>', 'how much is logged')
+          .choices(['fatal', 'error', 'warn', 'info', 'debug', 'trace'])
+          .default('info'),
+      )
+  );
 }
 
 /**
@@ -34,11 +38,14 @@ export function verb(program: Command, words: string, summary: string, group = p
   return group
     .command(words)
     .description(summary)
+    .allowExcessArguments(false)
     .requiredOption('--config <file>', `the ${program.name()}'s configuration`)
     .option('--json', 'print JSON');
 }
 
 export function configOf({ config }: ProgramFlags, command: Command): string {
+  const [word] = command.args;
+  if (word !== undefined) command.error(`error: unknown command '${word}'`);
   return config ?? command.error("error: required option '--config <file>' not specified");
 }
 
