@@ -10,7 +10,7 @@ export class Identity {
   readonly #rotation: Rotation;
   readonly #log: Logger;
   #key: SigningKey;
-  #relearning: Promise<boolean> | undefined;
+  #relearning: Promise<boolean | undefined> | undefined;
 
   constructor(key: SigningKey, rotation: Rotation, log: Logger) {
     this.#key = key;
@@ -43,15 +43,18 @@ export class Identity {
     }
   }
 
-  /** The relay does not know the key: looks for one that it knows. Never rejects for a relay's sake. */
-  relearn(): Promise<boolean> {
+  /**
+   * The relay does not know the key: looks for one that it knows, and resolves with whether there is one;
+   * `undefined`: the relay could not be asked. Never rejects for a relay's sake.
+   */
+  relearn(): Promise<boolean | undefined> {
     this.#relearning ??= this.#relearn().finally(() => {
       this.#relearning = undefined;
     });
     return this.#relearning;
   }
 
-  async #relearn(): Promise<boolean> {
+  async #relearn(): Promise<boolean | undefined> {
     try {
       const key = await knownInstead(this.#rotation, this.#key.publicKey.thumbprint);
       if (key === undefined) return false;
@@ -61,7 +64,7 @@ export class Identity {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.#log.warn(`Whether there is a new key for this device is not known. ${error.message}`);
-      return false;
+      return undefined;
     }
   }
 }

@@ -45,7 +45,10 @@ export async function startDevice(config: DeviceConfig, context: ProgramContext)
       ownNames.told(welcome);
       certificates.told(welcome);
     },
-    disowned: async () => (await identity.relearn()) || (await firstBoot?.attempt()) === true,
+    disowned: async () => {
+      const known = await identity.relearn();
+      return known === true || (await firstBoot?.attempt()) === true || known;
+    },
     changed: (connected, why) => {
       if (connected) context.ready({ key: identity.key.publicKey.text });
       else context.notReady(why);

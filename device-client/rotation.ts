@@ -52,6 +52,8 @@ export async function finishRotation(rotation: Rotation): Promise<SigningKey | u
   const next = await readKey(nextKeyFile(rotation.file), 'device');
   if (next === undefined) return undefined;
   const current = await loadOrCreateKey(rotation.file, 'device');
+  // Somebody else has just finished it.
+  if (current.publicKey.thumbprint === next.publicKey.thumbprint) return next;
   await handOver(rotation, current, next);
   return next;
 }
@@ -64,9 +66,10 @@ export async function knownInstead(
   { file, apiOf }: Rotation,
   thumbprint: string,
 ): Promise<SigningKey | undefined> {
+  // First the one that goes away: whoever puts it in place meanwhile makes the other one the new key.
+  const next = await readKey(nextKeyFile(file), 'device');
   const current = await readKey(file, 'device');
   if (current !== undefined && current.publicKey.thumbprint !== thumbprint) return current;
-  const next = await readKey(nextKeyFile(file), 'device');
   if (next === undefined || !(await askStanding(apiOf(next))).enrolled) return undefined;
   await replaceKeyFile(nextKeyFile(file), file);
   return next;

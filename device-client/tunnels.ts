@@ -30,8 +30,11 @@ export interface TunnelsOptions {
   readonly changed: (connected: boolean, why: string) => void;
   /** What the relay says of this device's names: with each tunnel, and when it changes. */
   readonly told: (welcome: Welcome) => void;
-  /** The relay does not know the key, or not any more. True: it is worth to ask again at once. */
-  readonly disowned: () => Promise<boolean>;
+  /**
+   * The relay does not know the key, or not any more. True: it is worth to ask again at once; undefined:
+   * nobody can say.
+   */
+  readonly disowned: () => Promise<boolean | undefined>;
 }
 
 const SLOTS = [0, 1] as const;
@@ -132,8 +135,11 @@ export class Tunnels {
       log.info({ slot }, 'tunnel: the relay is about to stop, connecting elsewhere');
       return Math.random() * DRAIN_JITTER_MS;
     }
-    if (outcome.end.code === CLOSE.revoked && (await this.#isOtherwiseKnown(key))) {
-      return this.#again(slot, backOff);
+    if (outcome.end.code === CLOSE.revoked) {
+      const known = await this.#isOtherwiseKnown(key);
+      if (known === true) return this.#again(slot, backOff);
+      // It may be that the key is only another one now: that is for the next attempt to find out.
+      if (known === undefined) return backOff.next();
     }
     this.#ended(slot, outcome.end);
     return backOff.next();
@@ -190,7 +196,7 @@ export class Tunnels {
       this.#ban(slot, message);
       return undefined;
     }
-    if (code === 'ERR_HELLO_UNKNOWN_DEVICE' && (await this.#isOtherwiseKnown(key))) {
+    if (code === 'ERR_HELLO_UNKNOWN_DEVICE' && (await this.#isOtherwiseKnown(key)) === true) {
       return this.#again(slot, backOff);
     }
     if (!this.#started && isVerdict(code)) {
@@ -212,7 +218,7 @@ export class Tunnels {
   }
 
   /** The relay does not know the key: whether it knows this device by now, by another one perhaps. */
-  async #isOtherwiseKnown(key: SigningKey): Promise<boolean> {
+  async #isOtherwiseKnown(key: SigningKey): Promise<boolean | undefined> {
     return this.#options.deviceKey() !== key || (await this.#options.disowned());
   }
 

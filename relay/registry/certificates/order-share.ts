@@ -11,8 +11,11 @@ export const SHARE_LIMITS = {
    * changes of mind.
    */
   perDevicePerWeek: 6,
-  /** Of a budget for all, what one owner may take: it needs four who are up to no good to spend it. */
-  ownerPart: 0.25,
+  /**
+   * Of a budget for all, what one owner may take: an office that sets up twelve devices in a week does not
+   * wait, and whoever is up to no good leaves as much to all others.
+   */
+  ownerPart: 0.5,
   /** However small the budget is, an owner may have as much as one device may. */
   perOwnerMin: 6,
 } as const;
