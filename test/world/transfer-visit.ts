@@ -1,6 +1,11 @@
 // One planned transfer over HTTP/1.1 or HTTP/2, as the visitor does and sees it.
 import type { EventEmitter } from 'node:events';
-import { type ClientHttp2Session, connect as connectHttp2, constants } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  constants,
+} from 'node:http2';
 import { type Agent, request } from 'node:https';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
@@ -83,6 +88,13 @@ function told(emitter: EventEmitter, event: string): Promise<void> {
   });
 }
 
+/** No event tells of a reset when the stream's own end was asked for already. */
+async function untilReset(stream: ClientHttp2Stream): Promise<void> {
+  while (!stream.closed && !stream.destroyed) await pause(LOOK_MS);
+}
+
+const LOOK_MS = 20;
+
 export async function overHttp1(
   plan: TransferPlan,
   door: TransferDoor,
@@ -153,10 +165,10 @@ export async function overHttp2(
   stream.on('end', () => {
     ended = true;
   });
-  // Node's client does not close a stream that ended early while writes of its own wait.
+  // Node's client does not close a stream that was reset politely while writes of its own wait.
   const closed = Promise.race([
     told(stream, 'close'),
-    Promise.all([told(stream, 'aborted'), told(stream, 'end')]),
+    Promise.all([told(stream, 'end'), untilReset(stream)]),
   ]);
   stream.on('data', (bytes: Buffer) => {
     received.take(bytes);
