@@ -22,7 +22,7 @@ describe('a secondary', () => {
     await until(() => secondary.newest === 1, 2_000, 'the first NOTIFY');
     primary.source.apply([plainDevice('newcomer')]);
     const ms = await until(() => secondary.newest === 2, 2_000, 'the NOTIFY of the change');
-    expect(ms).toBeLessThan(500);
+    expect(ms).toBeLessThan(1_500);
     await until(() => stateOf(primary).acknowledgedSerial === 2, 2_000, 'the answer to count');
   });
 
@@ -100,7 +100,7 @@ describe('a secondary that misbehaves', () => {
     for (let serial = 2; serial < 8; serial += 1) {
       primary.source.apply([plainDevice(`d${serial}`)]);
       const ms = await until(() => good.newest === serial, 2_000, 'the good one to be told');
-      expect(ms).toBeLessThan(500);
+      expect(ms).toBeLessThan(1_500);
     }
     const [state] = primary.notifier.states();
     if (manner === 'garbage' || manner === 'unsigned') {

@@ -199,7 +199,7 @@ describe('a secondary that takes no more', { timeout: 30_000 }, () => {
       if (answerMs.length % 100 === 0) mostBytes = Math.max(mostBytes, heldBytes() - before);
     }
     expect(large.transfers.counts.failed).toBe(1);
-    expect(Math.max(...answerMs)).toBeLessThan(250);
+    expect(Math.max(...answerMs)).toBeLessThan(1_000);
     // The zone is 6.5 MB in messages; of those a few wait for the socket, and the kernel has others.
     expect(answerMs.length).toBeGreaterThan(100);
     expect(mostBytes).toBeLessThan(1024 * 1024);

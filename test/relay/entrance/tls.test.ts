@@ -275,7 +275,7 @@ describe('deadlines and bounds', () => {
     await vi.waitFor(() => expect(listener.connections).toBe(500));
     const before = performance.now();
     await greet(listener.port, 'alice.vendor.test');
-    expect(performance.now() - before).toBeLessThan(500);
+    expect(performance.now() - before).toBeLessThan(1_500);
     await Promise.all(closed);
     expect(performance.now() - before).toBeLessThan(4_000);
     expect(journal.handshakes).toMatchObject({ timeout: 500, complete: 1 });
