@@ -78,11 +78,7 @@ export class AttackedVendor implements AsyncDisposable {
 
   /** Time on a processor of all threads that still run; exact to microseconds. */
   cpuMs(program: ProgramName): number {
-    const folder = `/proc/${this.pid(program)}/task`;
-    const ns = readdirSync(folder).map((thread) =>
-      Number(readFileSync(`${folder}/${thread}/schedstat`, 'latin1').split(' ')[0]),
-    );
-    return ns.reduce((sum, each) => sum + each, 0) / 1e6;
+    return cpuMsOf(this.pid(program));
   }
 
   /** What the process has in memory now. */
@@ -109,4 +105,13 @@ export class AttackedVendor implements AsyncDisposable {
 
 function isRunning({ running }: ProgramProcess): boolean {
   return running;
+}
+
+/** Time on a processor of all threads of a process that still run; exact to microseconds. */
+export function cpuMsOf(pid: number): number {
+  const folder = `/proc/${pid}/task`;
+  const ns = readdirSync(folder).map((thread) =>
+    Number(readFileSync(`${folder}/${thread}/schedstat`, 'latin1').split(' ')[0]),
+  );
+  return ns.reduce((sum, each) => sum + each, 0) / 1e6;
 }

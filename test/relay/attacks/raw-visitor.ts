@@ -19,6 +19,8 @@ function newAddress(): string {
   return `127.${1 + Math.floor(addresses / 62_500)}.${Math.floor(addresses / 250) % 250}.${1 + (addresses % 250)}`;
 }
 
+export type TlsPlace = Pick<AttackedVendor, 'port' | 'hostname' | 'ca'>;
+
 export class RawVisitor implements Disposable {
   readonly socket: TLSSocket;
   readonly address: string;
@@ -40,7 +42,7 @@ export class RawVisitor implements Disposable {
     socket.on('close', () => this.#over('closed'));
   }
 
-  static async dial(vendor: AttackedVendor, options: ConnectionOptions = {}): Promise<RawVisitor> {
+  static async dial(vendor: TlsPlace, options: ConnectionOptions = {}): Promise<RawVisitor> {
     const address = newAddress();
     // Half-open, so that he can go on when he has been answered.
     const tcp = connectTcp({
