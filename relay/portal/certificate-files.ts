@@ -1,8 +1,8 @@
 // A certificate for the portal's host that somebody else keeps up to date (certbot, a vendor's own CA):
 // two PEM files, looked at again every minute. A pair that cannot be used is told once, and the last good
 // one goes on serving; it is tried again, sooner at first, for it may have been half copied, or the relay
-// short of file descriptors for a moment. The first one must be good, or the relay does not start. What it is served with
-// besides has an edition, as at the chooser (certs/chooser.ts): ticket keys are those of a day.
+// short of file descriptors for a moment. The first one must be good, or the relay does not start. What it
+// is served with besides has an edition, as at the chooser (certs/chooser.ts): ticket keys are those of a day.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';

@@ -2,18 +2,10 @@
 // takes a second of the processor, a copy hardly anything, and forty suites want one.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  chownSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { madeOnce } from './made-once.ts';
 import { findProgram } from './requires.ts';
 
 /** The user `nobody`: the server refuses to run as root. */
@@ -35,7 +27,7 @@ export function newPostgresFolder(): string {
   if (existsSync(made)) copy(made, join(folder, 'data'));
   else {
     initialise(folder);
-    keep(join(folder, 'data'), made);
+    madeOnce(made, (kept) => copy(join(folder, 'data'), kept));
   }
   return folder;
 }
@@ -73,20 +65,6 @@ function initialise(folder: string): void {
     ...SETTINGS,
   ]);
   execFileSync(command, args, { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
-}
-
-/** All at once: another suite may be there first. */
-function keep(data: string, place: string): void {
-  mkdirSync(PLACE, { recursive: true });
-  const made = mkdtempSync(join(PLACE, 'made-'));
-  copy(data, join(made, 'data'));
-  try {
-    renameSync(join(made, 'data'), place);
-  } catch (error) {
-    if (!existsSync(place)) throw error;
-  } finally {
-    rmSync(made, { recursive: true, force: true });
-  }
 }
 
 /** With its owner and modes. */

@@ -5,11 +5,8 @@
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
-  existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
-  renameSync,
   rmSync,
   statSync,
   utimesSync,
@@ -17,6 +14,7 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type OutputOptions, type RolldownOptions, rolldown } from 'rolldown';
+import { madeOnce } from './made-once.ts';
 
 /** Below node_modules, where the programs find the packages that stay as they are. */
 const PLACE = resolve('node_modules/.cache/waygate-bundles');
@@ -70,7 +68,7 @@ export async function bundlePrograms(): Promise<ProgramBundle> {
   ]);
   for (const [name, code] of files) hash.update(`${name}\n`).update(code);
   const folder = join(PLACE, hash.digest('hex').slice(0, 16));
-  if (!existsSync(folder)) write(folder, files);
+  madeOnce(folder, (made) => write(made, files));
   utimesSync(folder, new Date(), new Date());
   forgetOld();
   return {
@@ -80,20 +78,12 @@ export async function bundlePrograms(): Promise<ProgramBundle> {
   };
 }
 
-/** All at once: another run may want the same. */
 function write(folder: string, files: readonly [string, string | Uint8Array][]): void {
-  mkdirSync(PLACE, { recursive: true });
-  const made = mkdtempSync(join(PLACE, 'made-'));
+  mkdirSync(folder);
   // Readable to programs that run as nobody.
-  chmodSync(made, 0o755);
-  writeFileSync(join(made, 'package.json'), '{ "type": "module" }\n');
-  for (const [name, code] of files) writeFileSync(join(made, name), code);
-  try {
-    renameSync(made, folder);
-  } catch (error) {
-    rmSync(made, { recursive: true });
-    if (!existsSync(folder)) throw error;
-  }
+  chmodSync(folder, 0o755);
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
+  for (const [name, code] of files) writeFileSync(join(folder, name), code);
 }
 
 function forgetOld(): void {
